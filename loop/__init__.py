@@ -1,0 +1,1 @@
+"""What a round computes: train, score, predict, rank. Torch tensors never leave this room."""

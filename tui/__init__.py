@@ -1,0 +1,1 @@
+"""The doors: headless verbs and screens."""

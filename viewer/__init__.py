@@ -1,0 +1,1 @@
+"""What a person corrects: the page that shows a label box."""
