@@ -101,9 +101,7 @@ class Box:
 
     def grow(self, margin: Sequence[int]) -> "Box":
         """Move every face outwards by `margin` (z, y, x) voxels."""
-        return Box(
-            _zyx([a - m for a, m in zip(self.start, margin)]), _zyx([b + m for b, m in zip(self.stop, margin)])
-        )
+        return Box(_zyx([a - m for a, m in zip(self.start, margin)]), _zyx([b + m for b, m in zip(self.stop, margin)]))
 
     def shift(self, offset: Sequence[int]) -> "Box":
         return Box(_zyx([a + o for a, o in zip(self.start, offset)]), _zyx([b + o for b, o in zip(self.stop, offset)]))
@@ -115,7 +113,8 @@ class Box:
     def snap_outwards(self, grid: Sequence[int]) -> "Box":
         """Grow to the smallest box around this one whose faces lie on multiples of `grid`."""
         return Box(
-            _zyx([a // g * g for a, g in zip(self.start, grid)]), _zyx([-(-b // g) * g for b, g in zip(self.stop, grid)])
+            _zyx([a // g * g for a, g in zip(self.start, grid)]),
+            _zyx([-(-b // g) * g for b, g in zip(self.stop, grid)]),
         )
 
     def __str__(self) -> str:
@@ -126,10 +125,10 @@ class Box:
 class Tile:
     """A piece of work: `write` is computed by this tile alone, `read` is what it has to look at.
 
-        read   ┌─────────────┐   snapped to the network's strides, may reach past the volume,
-        write  │   ┌─────┐   │   where the image is continued by reflection
-               │   └─────┘   │
-               └─────────────┘
+    read   ┌─────────────┐   snapped to the network's strides, may reach past the volume,
+    write  │   ┌─────┐   │   where the image is continued by reflection
+           │   └─────┘   │
+           └─────────────┘
     """
 
     write: Box

@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -262,19 +262,15 @@ def parse(document: dict[str, Any], source: str = "project.toml") -> Settings:
         raise SettingsError(*_explain(error, source)) from None
 
 
-def create(path: Path, name: str, classes: list[str], seed: int = 0) -> Settings:
-    """Write a commented project.toml with these class names, the first being everything else."""
-    settings = parse(
-        {
-            "project": {"name": name, "seed": seed},
-            "class": [
-                {"value": k + 1, "name": c, "colour": COLOURS[k % len(COLOURS)]} for k, c in enumerate(classes)
-            ],
-        },
-        "--classes",
-    )
+def draft(name: str, classes: list[str], seed: int = 0) -> Settings:
+    """Make the settings of a new project with these class names, the first being everything else."""
+    listed = [{"value": k + 1, "name": c, "colour": COLOURS[k % len(COLOURS)]} for k, c in enumerate(classes)]
+    return parse({"project": {"name": name, "seed": seed}, "class": listed}, "--classes")
+
+
+def write(path: Path, settings: Settings) -> None:
+    """Write a commented project.toml that shows every default."""
     write_text(path, tomlkit.dumps(_document(settings)))
-    return settings
 
 
 def change(path: Path, key: str, value: str) -> Settings:
@@ -306,7 +302,9 @@ def _tables() -> Iterator[tuple[str, type[Table]]]:
 
 def _document(settings: Settings) -> tomlkit.TOMLDocument:
     document = tomlkit.document()
-    document.add(tomlkit.comment("Settings of this project. Lines that begin with # show defaults; remove the # to change one."))
+    document.add(
+        tomlkit.comment("Settings of this project. Lines that begin with # show defaults; remove the # to change one.")
+    )
     head = tomlkit.table()
     head["name"], head["seed"] = settings.project.name, settings.project.seed
     document["project"] = head
@@ -344,12 +342,15 @@ def _toml_text(value: Any) -> str:
 
 
 def _explain(error: ValidationError, source: str) -> tuple[str, str]:
-    first = error.errors()[0]
-    place = ".".join(str(p) for p in first["loc"] if p not in get_args(Literal["auto"]))
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    place = ".".join(str(p) for p in first["loc"] if not str(p).startswith(("literal[", "tuple[", "float")))
     if first["type"] == "extra_forbidden":
         return _unknown(place, _known(first["loc"][:-1]), source)
     found = f", found {first['input']!r}" if not isinstance(first["input"], dict) else ""
-    return f"{source}: {place or 'settings'}: {first['msg']}{found}", "'rondel config' lists every setting with its default"
+    return (
+        f"{source}: {place or 'settings'}: {first['msg']}{found}",
+        "'rondel config' lists every setting with its default",
+    )
 
 
 def _known(place: tuple[str | int, ...]) -> list[str]:

@@ -1,0 +1,158 @@
+"""How is a model version saved, listed, loaded, checked? A version is immutable once it is listed."""
+
+import hashlib
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .atomic import sync_folder, write_bytes
+from .database import Database
+from .errors import ModelError, SpaceError, UsageError
+from .project import Project, person
+from .records import Model
+
+WEIGHTS, CARD = "weights.safetensors", "model.json"
+_LISTED = "SELECT model.*, model.number = (SELECT c.model FROM champion c ORDER BY c.number DESC LIMIT 1) AS champion FROM model"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A trained version that has no number yet."""
+
+    parent: int | None
+    round: int
+    classes: tuple[str, ...]
+    steps: int
+    seconds: float
+    edit: int
+    boxes: tuple[int, ...]
+    loss: float
+    card: dict[str, Any]
+    """What else model.json says: network plan, settings, normalisation, label values, versions."""
+    curve: tuple[tuple[int, float, float, float | None], ...]
+    """Training curve: step, loss, learning rate, loss on held-out boxes."""
+
+
+def save(project: Project, draft: Draft, arrays: dict[str, np.ndarray]) -> Model:
+    """Write a version to its folder, then list it; a kill at any moment leaves no half version listed."""
+    from safetensors.numpy import save as to_bytes
+
+    number = next_number(project.database)
+    folder = model_folder(project, number)
+    beside = folder.with_name(f".{folder.name}.partial")
+    try:
+        for left in (beside, folder):  # never listed, so nobody can have used it
+            shutil.rmtree(left, ignore_errors=True)
+        beside.mkdir(parents=True)
+        weights = to_bytes({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        digest = hashlib.sha256(weights).hexdigest()
+        card = {
+            "model": number, "parent": draft.parent, "round": draft.round, "classes": draft.classes, "steps": draft.steps,
+            "seconds": round(draft.seconds, 3), "edit": draft.edit, "boxes": draft.boxes, "loss": draft.loss,
+            "sha256": digest, **draft.card,
+        }  # fmt: skip
+        write_bytes(beside / WEIGHTS, weights)
+        write_bytes(beside / CARD, json.dumps(card, indent=1).encode())
+        beside.rename(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise SpaceError(
+            f"model {number} could not be saved: {error.strerror}", "free space, then run it again"
+        ) from error
+    with project.database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO model (number, parent, round, classes, steps, seconds, edit, boxes, loss, sha256, bytes, created) "
+            "VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            (number, draft.parent, draft.round, json.dumps(draft.classes), draft.steps, draft.seconds, draft.edit,
+             json.dumps(draft.boxes), draft.loss, digest, len(weights), time.time()),
+        )  # fmt: skip
+        connection.executemany("INSERT INTO curve VALUES (?,?,?,?,?)", [(number, *point) for point in draft.curve])
+    return get(project.database, number)
+
+
+def load(project: Project, number: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Load a version's arrays and its card; raises ModelError when they are not what was saved."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
+
+    model = get(project.database, number)
+    folder = model_folder(project, number)
+    hint = f"restore {folder.name} from a copy, or go back: 'rondel models use N'"
+    try:
+        weights = (folder / WEIGHTS).read_bytes()
+        card = json.loads((folder / CARD).read_text())
+        if hashlib.sha256(weights).hexdigest() != model.sha256:
+            raise ModelError(f"the weights of model {number} are not those that were saved", hint)
+        return from_bytes(weights), card
+    except (OSError, ValueError, SafetensorError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"model {number} cannot be loaded: {error}", hint) from error
+
+
+def models(database: Database) -> list[Model]:
+    return [_model(row) for row in database.rows(f"{_LISTED} ORDER BY model.number")]
+
+
+def get(database: Database, number: int) -> Model:
+    row = database.row(f"{_LISTED} WHERE model.number = ?", number)
+    if row is None:
+        raise UsageError(f"there is no model {number}", "'rondel models' lists the versions")
+    return _model(row)
+
+
+def champion(database: Database) -> Model | None:
+    """Return the model that the next round starts from."""
+    row = database.row("SELECT model FROM champion ORDER BY number DESC LIMIT 1")
+    return get(database, row["model"]) if row else None
+
+
+def use(database: Database, number: int, why: str) -> Model:
+    """Make a version the champion."""
+    get(database, number)
+    with database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO champion (model, why, person, created) VALUES (?,?,?,?)", (number, why, person(), time.time())
+        )
+    return get(database, number)
+
+
+def set_verdict(database: Database, number: int, verdict: str) -> None:
+    with database.transaction() as connection:
+        connection.execute("UPDATE model SET verdict = ? WHERE number = ?", (verdict, number))
+
+
+def set_note(database: Database, number: int, note: str) -> Model:
+    get(database, number)
+    with database.transaction() as connection:
+        connection.execute("UPDATE model SET note = ? WHERE number = ?", (note, number))
+    return get(database, number)
+
+
+def curve(database: Database, number: int) -> list[tuple[int, float, float, float | None]]:
+    """Return a version's training curve: step, loss, learning rate, loss on held-out boxes."""
+    rows = database.rows("SELECT step, loss, rate, held_out FROM curve WHERE model = ? ORDER BY step", number)
+    return [(r["step"], r["loss"], r["rate"], r["held_out"]) for r in rows]
+
+
+def next_number(database: Database) -> int:
+    row = database.row("SELECT COALESCE(MAX(number), 0) + 1 AS number FROM model")
+    return row["number"] if row else 1
+
+
+def model_folder(project: Project, number: int) -> Path:
+    return project.folder / "models" / f"{number:04d}"
+
+
+def _model(row) -> Model:
+    return Model(
+        number=row["number"], parent=row["parent"], round=row["round"], champion=bool(row["champion"]),
+        classes=tuple(json.loads(row["classes"])), steps=row["steps"], seconds=row["seconds"], edit=row["edit"],
+        boxes=tuple(json.loads(row["boxes"])), loss=row["loss"], sha256=row["sha256"], bytes=row["bytes"],
+        verdict=row["verdict"], note=row["note"], created=row["created"],
+    )  # fmt: skip
