@@ -1,0 +1,90 @@
+"""Devices and tiles: what is chosen is possible, fits the memory and reads least."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from rondel.loop import device, network
+from rondel.loop.device import Device
+from rondel.loop.network import plan_network
+from rondel.store.box import Box, tiles
+from rondel.store.errors import OutOfMemoryError, SettingsError
+from rondel.store.settings import NetworkTable, PredictTable
+
+CPU = Device("cpu", False, 1, "test")
+PLAN = plan_network(NetworkTable(), (1, 1, 1), (256, 256, 256), 1, 2)
+
+
+def settings(**fields) -> PredictTable:
+    return PredictTable.model_validate(fields)
+
+
+def read_voxels(shape, region, write) -> tuple[int, int]:
+    reads = [t.read.voxels for t in tiles(shape, region, write, PLAN.halo, PLAN.stride)]
+    return sum(reads), max(reads)
+
+
+@pytest.mark.parametrize("region", [Box((0, 0, 0), (200, 300, 130)), Box((50, 70, 3), (130, 299, 64))])
+def test_the_tile_reads_least_of_all_that_fit(region):
+    shape, chunks, memory = (200, 300, 130), (64, 64, 64), 2e9
+    chosen = device.choose_tile(PLAN, shape, chunks, memory, CPU, region)
+    limit = memory / device.bytes_per_voxel(PLAN, CPU)
+    choices = [[min(k * c, n) for k in range(1, -(-n // c) + 1)] for n, c in zip(shape, chunks)]
+    costs = [read_voxels(shape, region, write) for write in itertools.product(*choices)]
+    assert read_voxels(shape, region, chosen)[0] == min(total for total, largest in costs if largest <= limit)
+    assert read_voxels(shape, region, chosen)[1] <= limit
+    assert all(w % c == 0 or w == n for w, c, n in zip(chosen, chunks, shape))
+
+
+def test_more_memory_takes_larger_tiles_and_too_little_is_refused():
+    box = Box.of_shape((512, 512, 512))
+    small, large = (device.choose_tile(PLAN, box.shape, (64, 64, 64), gb * 1e9, CPU, box) for gb in (2, 8))
+    assert math.prod(small) < math.prod(large)
+    with pytest.raises(SettingsError, match="memory_gb") as refusal:
+        device.choose_tile(PLAN, box.shape, (64, 64, 64), 1e8, CPU, box)
+    asked = float(refusal.value.hint.split()[-1]) * 1e9
+    assert device.choose_tile(PLAN, box.shape, (64, 64, 64), asked, CPU, box) == (64, 64, 64)
+
+
+def test_a_small_volume_is_one_tile():
+    assert device.choose_tile(PLAN, (40, 70, 30), (40, 64, 30), 2e9, CPU, Box.of_shape((40, 70, 30))) == (40, 70, 30)
+
+
+def test_precision_and_threads_follow_the_settings():
+    chosen = device.choose(settings(device="cpu", precision="float32", threads=1))
+    assert (chosen.type, chosen.bfloat16, chosen.threads) == ("cpu", False, 1)
+    assert device.choose(settings(device="cpu", precision="float32"), "bfloat16").bfloat16
+    assert device.choose(settings(device="cpu")).threads >= 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_cuda_is_refused_where_there_is_none():
+    with pytest.raises(SettingsError, match="cuda"):
+        device.choose(settings(device="cuda"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_auto_takes_the_gpu_and_running_out_of_its_memory_is_our_error():
+    assert device.choose(settings()).type == "cuda"
+    with pytest.raises(OutOfMemoryError, match="memory ran out"), device.memory_guard("lower [train] batch"):
+        torch.empty(10**14, device="cuda")
+
+
+def test_the_memory_guard_names_the_setting():
+    with pytest.raises(OutOfMemoryError, match="lower \\[train\\] batch"), device.memory_guard("lower [train] batch"):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_placing_keeps_the_answer_with_weights_channels_last(dims):
+    plan = plan_network(NetworkTable(dims=dims, filters=(4, 8, 8)), (1, 1, 1), (16, 16, 16), 2, 2)
+    made = network.build(plan, 0).eval()
+    image = torch.randn(1, 2, 8, 16, 16)
+    before = made(image)
+    placed = device.place(made, CPU)
+    weight = network.tensors(placed)["input_block.conv2.conv.weight"]
+    assert weight.is_contiguous(memory_format=device.LAST[weight.ndim])
+    assert torch.allclose(placed(image), before, atol=1e-4)
+    with device.autocast(Device("cpu", True, 1, "test")):
+        assert placed(image).dtype == torch.bfloat16
