@@ -1,0 +1,118 @@
+"""How is a multiscale array made and refreshed? Labels by mode, images by mean, chunk by chunk.
+
+A coarse voxel covers up to 2x2x2 finer ones. Mode: the value most of them have; of equally many the larger value, so
+that a class shows rather than what is unlabelled. Mean: of integers rounded, half up.
+"""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import arrays, ngff
+from .axes import zyx
+from .box import ZYX, Box, tiles
+from .errors import VolumeError
+
+if TYPE_CHECKING:
+    import tensorstore
+
+Progress = Callable[[float, float, str], None]
+"""progress(done, total, unit); raising from it cancels."""
+
+
+def build(path: Path, progress: Progress | None = None) -> None:
+    """Fill the coarser levels of a multiscale that `create_multiscale` made from its finest level."""
+    metadata = ngff.read_metadata(path)
+    total = sum(Box.of_shape(zyx(metadata.order, level.shape)).voxels for level in metadata.levels[1:])
+    done = 0
+    for cell in _fill(path, metadata, Box.of_shape(zyx(metadata.order, metadata.levels[0].shape))):
+        done += cell.voxels
+        if progress:
+            progress(done, total, "voxels of coarser levels")
+
+
+def refresh(path: Path, box: Box) -> None:
+    """Make the voxels of all coarser levels above a changed box anew; the rest is left alone."""
+    for _ in _fill(path, ngff.read_metadata(path), box):
+        pass
+
+
+def _fill(path: Path, metadata: ngff.ImageMetadata, box: Box):
+    reduce = mode if metadata.reduction == "mode" else mean
+    stored = [ngff.open_array(path / level.path, write=True) for level in metadata.levels]
+    region = box.intersect(Box.of_shape(zyx(metadata.order, metadata.levels[0].shape)))
+    for k in range(1, len(stored)):
+        fine, coarse = metadata.levels[k - 1], metadata.levels[k]
+        factor = _factor(fine, coarse, path)
+        region = _above(region, factor)
+        chunks = zyx(metadata.order, coarse.chunks)
+        for tile in tiles(zyx(metadata.order, coarse.shape), region, chunks, (0, 0, 0), (1, 1, 1)):
+            _write_cell(stored[k - 1], stored[k], tile.write, factor, reduce)
+            yield tile.write
+
+
+def _factor(fine: ngff.Level, coarse: ngff.Level, path: Path) -> ZYX:
+    factor = tuple(round(b / a) for a, b in zip(fine.scale[-3:], coarse.scale[-3:]))
+    if any(f not in (1, 2) for f in factor) or len(factor) != 3:
+        raise VolumeError(
+            f"{path}: level {coarse.path} is not made of blocks of 2", "only rondel's own arrays are refreshed"
+        )
+    return factor[0], factor[1], factor[2]
+
+
+def _above(box: Box, factor: ZYX) -> Box:
+    grown = box.snap_outwards(factor)
+    z0, y0, x0 = (a // f for a, f in zip(grown.start, factor))
+    z1, y1, x1 = (b // f for b, f in zip(grown.stop, factor))
+    return Box((z0, y0, x0), (z1, y1, x1))
+
+
+def _write_cell(
+    fine: "tensorstore.TensorStore", coarse: "tensorstore.TensorStore", cell: Box, factor: ZYX, reduce: Callable
+) -> None:
+    lead = (slice(None),) * (fine.rank - 3)
+    spans = zip(cell.start, cell.stop, factor, fine.shape[-3:])
+    below = (*lead, *(slice(a * f, min(b * f, n)) for a, b, f, n in spans))
+    coarse[(*lead, *cell.slices)].write(reduce(arrays.read(fine, below, "the finer level"), factor)).result()
+
+
+def _corners(array: np.ndarray, factor: ZYX) -> list[np.ndarray]:
+    """Return the voxels of each block, views of one shape; a cut block repeats its last voxel: the answer is the same."""
+    pads = [(0, -n % f) for n, f in zip(array.shape[-3:], factor)]
+    if any(p for _, p in pads):
+        array = np.pad(array, [(0, 0)] * (array.ndim - 3) + pads, "edge")
+    starts = itertools.product(*(range(f) for f in factor))
+    return [array[(..., *(slice(a, None, f) for a, f in zip(start, factor)))] for start in starts]
+
+
+def mean(array: np.ndarray, factor: ZYX) -> np.ndarray:
+    """Reduce the last three axes by blocks of `factor` (1 or 2 each) to their mean, in the array's own dtype."""
+    corners = _corners(array, factor)
+    whole = np.issubdtype(array.dtype, np.integer)
+    wide = np.int64 if array.dtype.itemsize > 2 else np.int32
+    total = np.zeros(corners[0].shape, wide if whole else np.float32)
+    for corner in corners:
+        total += corner
+    if whole:
+        return ((total + len(corners) // 2) // len(corners)).astype(array.dtype)
+    return (total / len(corners)).astype(array.dtype)
+
+
+def mode(array: np.ndarray, factor: ZYX) -> np.ndarray:
+    """Reduce the last three axes of unsigned labels by blocks of `factor` to the most frequent value, ties upwards."""
+    corners = _corners(array, factor)
+    if not array.any():
+        return np.zeros_like(corners[0])
+    counts = [np.ones(c.shape, np.uint8) for c in corners]
+    for i, j in itertools.combinations(range(len(corners)), 2):
+        same = corners[i] == corners[j]
+        counts[i] += same
+        counts[j] += same
+    shift = array.dtype.itemsize * 8
+    best = np.zeros(corners[0].shape, np.uint64 if shift > 16 else np.uint32)
+    for count, corner in zip(counts, corners):
+        np.maximum(best, count.astype(best.dtype) << shift | corner, out=best)
+    return (best & ((1 << shift) - 1)).astype(array.dtype)
