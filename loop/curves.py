@@ -154,6 +154,8 @@ def draw(path: Path, points: Iterable[CurvePoint], x: X = "boxes", background: s
         if len(strategies) == 1:
             _draw_classes(axes, next(iter(strategies.values())), x, background)
         _set_axes(axes, x, {s.x[x] for rounds in strategies.values() for s in rounds})
+        if not strategies:
+            return
         title = "mean of seeds,\nband from lowest to highest" if several else "band: interval of the score"
         legend = axes.legend(title=title, frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1))
         legend.set_alignment("left")
