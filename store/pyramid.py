@@ -80,7 +80,7 @@ def _write_cell(
 
 
 def _corners(array: np.ndarray, factor: ZYX) -> list[np.ndarray]:
-    """Return the voxels of each block, views of one shape; a cut block repeats its last voxel: the answer is the same."""
+    """Return the voxels of each block, views of one shape; a cut block repeats its last voxel."""
     pads = [(0, -n % f) for n, f in zip(array.shape[-3:], factor)]
     if any(p for _, p in pads):
         array = np.pad(array, [(0, 0)] * (array.ndim - 3) + pads, "edge")
