@@ -21,6 +21,7 @@ SITE_NM = 300.0
 HALF_WALL_NM = 14.0
 """Half the thickness of two neighbouring cells' membranes with the cleft between them."""
 WARP_NM, WARP_LENGTH_NM = 36.0, 190.0
+"""How far tissue is bent, as a standard deviation, and over what distance the bending changes."""
 ROD_SHARE, ROD_GAP_NM = 0.25, 14.0
 """Share of the sites with an organelle, and how far organelles keep from the wall of their cell."""
 THINNEST_ROD_NM = 45.0
