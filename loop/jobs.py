@@ -35,7 +35,6 @@ def start(project: Project, kind: str, arguments: dict[str, Any]) -> Job:
             [sys.executable, "-m", "rondel.loop.work", str(project.folder.resolve()), str(job.id)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
-    _STARTED[process.pid] = process
     job_rows.set_pid(project.database, job.id, process.pid)
     return job_rows.get(project.database, job.id)
 
@@ -103,17 +102,15 @@ def lock_path(folder: Path, id: int) -> Path:
     return folder / "jobs" / f"{id:04d}.lock"
 
 
-_STARTED: dict[int, subprocess.Popen] = {}
-"""Processes started here, so that an ended one is reaped and does not linger as a zombie."""
-
-
 def _alive(project: Project, job: Job) -> bool:
-    if job.pid in _STARTED:
-        _STARTED[job.pid].poll()
     if job.state == JobState.RUNNING:
         return locks.holder(lock_path(project.folder, job.id)) is not None
-    if job.pid is None or time.time() - job.created > START_SECONDS:
+    if job.pid is None or job.host != socket.gethostname():
         return time.time() - job.created < START_SECONDS
+    try:
+        os.waitpid(job.pid, os.WNOHANG)  # an ended child of ours would stay a zombie, and look alive
+    except ChildProcessError:
+        pass
     try:
         os.kill(job.pid, 0)
     except ProcessLookupError:

@@ -7,11 +7,12 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
-
-import numpy as np
+from typing import TYPE_CHECKING, Self
 
 from .errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ZYX = tuple[int, int, int]
 
@@ -161,8 +162,10 @@ def tiles(
         yield Tile(cell, read)
 
 
-def occupancy(box: Box, others: Sequence[Box]) -> np.ndarray:
+def occupancy(box: Box, others: Sequence[Box]) -> "np.ndarray":
     """Return a bool array of the box's shape, true where any of `others` covers it."""
+    import numpy as np
+
     covered = np.zeros(box.shape, bool)
     for other in others:
         common = other.intersect(box)

@@ -6,15 +6,16 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from .atomic import sync_folder, write_bytes
 from .database import Database
 from .errors import ModelError, SpaceError, UsageError
 from .project import Project, person
-from .records import Model
+from .records import Model, RoundState
+
+if TYPE_CHECKING:
+    import numpy as np
 
 WEIGHTS, CARD = "weights.safetensors", "model.json"
 _LISTED = "SELECT model.*, model.number = (SELECT c.model FROM champion c ORDER BY c.number DESC LIMIT 1) AS champion FROM model"
@@ -38,8 +39,12 @@ class Draft:
     """Training curve: step, loss, learning rate, loss on held-out boxes."""
 
 
-def save(project: Project, draft: Draft, arrays: dict[str, np.ndarray]) -> Model:
-    """Write a version to its folder, then list it; a kill at any moment leaves no half version listed."""
+def save(project: Project, draft: Draft, arrays: "dict[str, np.ndarray]", *, finish_round: bool = False) -> Model:
+    """Write a version to its folder, then list it; a kill at any moment leaves no half version listed.
+
+    With `finish_round` the round moves on to scoring in the same commit, so that it never trains twice.
+    """
+    import numpy as np
     from safetensors.numpy import save as to_bytes
 
     number = next_number(project.database)
@@ -71,11 +76,15 @@ def save(project: Project, draft: Draft, arrays: dict[str, np.ndarray]) -> Model
             (number, draft.parent, draft.round, json.dumps(draft.classes), draft.steps, draft.seconds, draft.edit,
              json.dumps(draft.boxes), draft.loss, digest, len(weights), time.time()),
         )  # fmt: skip
+        if finish_round:
+            connection.execute(
+                "UPDATE round SET state = ?, trained = ? WHERE number = ?", (RoundState.SCORING, number, draft.round)
+            )
         connection.executemany("INSERT INTO curve VALUES (?,?,?,?,?)", [(number, *point) for point in draft.curve])
     return get(project.database, number)
 
 
-def load(project: Project, number: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def load(project: Project, number: int) -> "tuple[dict[str, np.ndarray], dict[str, Any]]":
     """Load a version's arrays and its card; raises ModelError when they are not what was saved."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
@@ -104,6 +113,14 @@ def get(database: Database, number: int) -> Model:
     if row is None:
         raise UsageError(f"there is no model {number}", "'rondel models' lists the versions")
     return _model(row)
+
+
+def one(database: Database, number: int | None) -> Model:
+    """Return the version of this number, or the champion when none is given."""
+    found = get(database, number) if number is not None else champion(database)
+    if found is None:
+        raise UsageError("there is no model yet", "label boxes and run 'rondel round' first")
+    return found
 
 
 def champion(database: Database) -> Model | None:

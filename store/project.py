@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -11,15 +12,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import settings as settings_module
 from .database import Database
 from .errors import ProjectError, SpaceError, UsageError, VolumeError
 from .records import VolumeRecord
-from .settings import NAME, Settings
 
 if TYPE_CHECKING:
+    from .settings import LabelClass, Settings
     from .volume import Volume
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 FOLDERS = ("volumes", "labels", "maps", "models", "jobs", "backups", "exports", "cache")
 JSON_FIELDS = ("channels", "shape", "chunks", "spacing_nm", "translation_nm", "intensities")
 
@@ -29,7 +30,7 @@ class Project:
     """An open project: close it, or use it in a `with` statement."""
 
     folder: Path
-    settings: Settings
+    settings: "Settings"
     database: Database
 
     def __enter__(self) -> "Project":
@@ -42,7 +43,7 @@ class Project:
         self.database.close()
 
     @property
-    def classes(self) -> tuple[settings_module.LabelClass, ...]:
+    def classes(self) -> "tuple[LabelClass, ...]":
         return self.settings.classes
 
     @property
@@ -84,6 +85,8 @@ def create(folder: Path, classes: list[str], name: str = "", seed: int = 0) -> P
 
     Raises ProjectError when the folder holds a project already, UsageError when the classes will not do.
     """
+    from . import settings as settings_module
+
     if (folder / "project.toml").exists() or (folder / "project.db").exists():
         raise ProjectError(f"{folder} already holds a project", "choose another folder, or use it with -p")
     if len(classes) < 2:
@@ -106,6 +109,8 @@ def create(folder: Path, classes: list[str], name: str = "", seed: int = 0) -> P
 
 def open_project(folder: Path, *, durable: bool = True) -> Project:
     """Open a project; raises ProjectError or SettingsError saying what is wrong with it."""
+    from . import settings as settings_module
+
     if not (folder / "project.toml").is_file():
         raise ProjectError(
             f"{folder} is no rondel project", "give one with -p, or make one: rondel init FOLDER --classes …"

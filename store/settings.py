@@ -5,7 +5,6 @@ prints it, and `document` writes it above the setting in a new project.toml.
 """
 
 import difflib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +16,6 @@ from .atomic import write_text
 from .errors import SettingsError
 
 COLOURS = ("#808080", "#e63c3c", "#3c8ce6", "#46b450", "#e6b43c", "#a05ad2", "#3cc8c8", "#f08cc8", "#966432", "#b4d23c")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 ShapeZYX = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -302,28 +300,36 @@ def _tables() -> Iterator[tuple[str, type[Table]]]:
 
 def _document(settings: Settings) -> tomlkit.TOMLDocument:
     document = tomlkit.document()
-    document.add(
-        tomlkit.comment("Settings of this project. Lines that begin with # show defaults; remove the # to change one.")
-    )
-    head = tomlkit.table()
-    head["name"], head["seed"] = settings.project.name, settings.project.seed
-    document["project"] = head
-    listed = tomlkit.aot()
-    for label_class in settings.classes:
-        entry = tomlkit.table()
-        for field in ("value", "name", "colour"):
-            entry[field] = getattr(label_class, field)
-        listed.append(entry)
-    document["class"] = listed
+    document.add(tomlkit.comment("Lines that begin with # show defaults; remove the # to change one."))
+    document["project"] = _entry(settings.project)
+    for name, entries in (("class", settings.classes), ("volume", settings.volumes)):
+        if entries:
+            listed = tomlkit.aot()
+            for entry in entries:
+                listed.append(_entry(entry))
+            document[name] = listed
     for table, model in _tables():
         if table == "project":
             continue
         section = tomlkit.table()
         for field, spec in model.model_fields.items():
             section.add(tomlkit.comment(spec.description or ""))
-            section.add(tomlkit.comment(f"{field} = {_toml_text(spec.get_default())}"))
+            value = getattr(getattr(settings, table), field)
+            if value == spec.get_default():
+                section.add(tomlkit.comment(f"{field} = {_toml_text(value)}"))
+            else:
+                section[field] = list(value) if isinstance(value, tuple) else value
         document[table] = section
     return document
+
+
+def _entry(values: Table) -> tomlkit.items.Table:
+    """Write a table whose fields have no defaults worth showing; what is at its default is left out."""
+    entry = tomlkit.table()
+    for field, spec in type(values).model_fields.items():
+        if getattr(values, field) != spec.default or field in ("name", "seed"):
+            entry[field] = getattr(values, field)
+    return entry
 
 
 def _toml_value(text: str) -> Any:

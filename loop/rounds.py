@@ -1,0 +1,184 @@
+"""What is due now? The only module that knows the order of a round.
+
+    ranking ──► labelling ──► training ──► scoring ──► closed, and the next round's ranking
+               (a person)
+
+Each state is a row before its work begins, so a killed round goes on where it was. Deciding what is due loads no torch;
+the work itself is in stages.py and runs in the job's process.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..store import edits, label_boxes, ledger, models
+from ..store.errors import UsageError
+from ..store.project import Project
+from ..store.records import LabelBox, Purpose, Round, RoundState, State
+
+if TYPE_CHECKING:
+    from .work import Reporter
+
+WAITING = (State.PROPOSED, State.OPEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The next step, and whether a job or a person does it."""
+
+    step: str
+    words: str
+    verb: str
+    computes: bool
+
+
+def due(project: Project) -> Due:
+    """Say what is due now."""
+    if not project.volumes():
+        return Due("add", "add a volume", "rondel add IMAGE", False)
+    current = ledger.last_round(project.database)
+    if current is None or current.state == RoundState.RANKING:
+        words = "propose the first boxes" if current is None else f"propose the boxes of round {current.number}"
+        return Due("rank", words, "rondel round", True)
+    if current.state == RoundState.TRAINING:
+        return Due("train", f"go on training model {models.next_number(project.database)}", "rondel round", True)
+    if current.state == RoundState.SCORING:
+        return Due("score", f"score model {current.trained}", "rondel round", True)
+    fresh, waiting = fresh_boxes(project), waiting_boxes(project)
+    if fresh:
+        number = models.next_number(project.database)
+        still = f"; {len(waiting)} boxes still wait" if waiting else ""
+        return Due("train", f"train model {number} on {counted(len(fresh), 'new box', 'new boxes')}{still}", "rondel round", True)
+    if waiting:
+        first = waiting[0]
+        words = f"label box {first.id} of '{first.volume}', {first.purpose} ({counted(len(waiting), 'box waits', 'boxes wait')})"
+        return Due("label", words, f"rondel label {first.id} --from FILE", False)
+    return Due("propose", "no box waits: propose more", "rondel boxes propose", False)
+
+
+def counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def waiting_boxes(project: Project) -> list[LabelBox]:
+    """List the boxes that wait for a person: test boxes first, then by priority."""
+    found = label_boxes.select(project.database, state=WAITING)
+    return sorted(found, key=lambda box: (box.purpose != Purpose.TEST, box.reserve))
+
+
+def fresh_boxes(project: Project) -> list[LabelBox]:
+    """List the done train boxes that the newest model has not seen as they are now."""
+    done = label_boxes.select(project.database, state=[State.DONE], purpose=Purpose.TRAIN)
+    listed = models.models(project.database)
+    if not listed:
+        return done
+    newest = listed[-1]
+    return [b for b in done if b.id not in newest.boxes or edits.last_number(project.database, b.id) > newest.edit]
+
+
+def work_round(project: Project, arguments: dict[str, Any], report: "Reporter") -> dict[str, Any]:
+    """Do all that is due up to the next human step, at most up to the next proposals."""
+    notes: list[str] = []
+    while (step := due(project)).computes:
+        STEPS[step.step](project, report, notes)
+        if step.step == "rank":
+            break
+    return {"notes": notes}
+
+
+def work_train(project: Project, arguments: dict[str, Any], report: "Reporter") -> dict[str, Any]:
+    """Train, score and gate a further version; the round stays as it is."""
+    from . import stages
+
+    current = ledger.last_round(project.database)
+    model = stages.train_model(project, current.number if current else 0, report, scratch=arguments["scratch"])
+    notes = [f"model {model.number} trained on {counted(len(model.boxes), 'box', 'boxes')}, loss {model.loss:.3f}"]
+    notes.append(stages.score_and_gate(project, model.number, report))
+    return {"model": model.number, "notes": notes}
+
+
+def work_score(project: Project, arguments: dict[str, Any], report: "Reporter") -> dict[str, Any]:
+    from . import stages
+
+    number = models.one(project.database, arguments["model"]).number
+    boxes = stages.score_model(project, number, report)
+    return {"model": number, "notes": [f"model {number} scored on {counted(boxes, 'test box', 'test boxes')}"]}
+
+
+def work_rank(project: Project, arguments: dict[str, Any], report: "Reporter") -> dict[str, Any]:
+    """Propose more boxes in the present round."""
+    from . import stages
+
+    current = ledger.last_round(project.database)
+    if current is None or current.state != RoundState.LABELLING:
+        raise UsageError("there is no round in which boxes are labelled", "run 'rondel round' first")
+    return {"proposed": len(stages.propose_boxes(project, current, arguments["count"], 0, report))}
+
+
+def work_predict(project: Project, arguments: dict[str, Any], report: "Reporter") -> dict[str, Any]:
+    from . import stages
+
+    number = models.one(project.database, arguments["model"]).number
+    return stages.predict_volume(project, arguments["volume"], number, report, probabilities=arguments["probabilities"])
+
+
+def rank_step(project: Project, report: "Reporter", notes: list[str]) -> None:
+    """Propose the boxes of a round, and drop what earlier rounds left unopened."""
+    from . import stages
+
+    current = ledger.last_round(project.database) or _open_round(project)
+    settings = project.settings
+    if current.number == 1 and settings.test.boxes and not _has_test_boxes(project):
+        tests = stages.propose_test_boxes(project, current, settings.test.boxes, report)
+        notes.append(f"{counted(len(tests), 'test box', 'test boxes')} proposed: they are never trained on")
+    have = label_boxes.select(project.database, round=current.number, purpose=Purpose.TRAIN)
+    if not have:
+        have = stages.propose_boxes(project, current, settings.boxes.per_round, settings.boxes.reserve, report)
+        label_boxes.drop_proposed(project.database, current.number)
+    wanted = settings.boxes.per_round + settings.boxes.reserve
+    short = f" of {wanted} asked for: no more fit" if len(have) < wanted else ""
+    notes.append(f"round {current.number}: {counted(len(have), 'box', 'boxes')} proposed{short}")
+    ledger.set_round(project.database, current.number, RoundState.LABELLING)
+
+
+def train_step(project: Project, report: "Reporter", notes: list[str]) -> None:
+    from . import stages
+
+    current = _current(project)
+    ledger.set_round(project.database, current.number, RoundState.TRAINING)
+    model = stages.train_model(project, current.number, report, finish_round=True)
+    notes.append(f"model {model.number} trained on {counted(len(model.boxes), 'box', 'boxes')}, loss {model.loss:.3f}")
+
+
+def score_step(project: Project, report: "Reporter", notes: list[str]) -> None:
+    """Score the round's model, apply the gate, close the round, back the database up and begin the next round."""
+    from . import stages
+
+    current = _current(project)
+    if current.trained is not None:
+        notes.append(stages.score_and_gate(project, current.trained, report))
+    ledger.set_round(project.database, current.number, RoundState.CLOSED)
+    project.database.back_up(project.folder / "backups", project.settings.rounds.keep_backups)
+    _open_round(project)
+
+
+STEPS = {"rank": rank_step, "train": train_step, "score": score_step}
+
+
+def _open_round(project: Project) -> Round:
+    champion = models.champion(project.database)
+    last = ledger.last_round(project.database)
+    seed = project.settings.project.seed * 1000 + (last.number + 1 if last else 1)
+    strategy = project.settings.rank.strategy if champion else "typical"
+    return ledger.open_round(project.database, champion.number if champion else None, strategy, seed)
+
+
+def _current(project: Project) -> Round:
+    current = ledger.last_round(project.database)
+    if current is None:
+        raise UsageError("there is no round yet", "run 'rondel round'")
+    return current
+
+
+def _has_test_boxes(project: Project) -> bool:
+    return bool(label_boxes.select(project.database, purpose=Purpose.TEST))
+

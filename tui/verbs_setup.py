@@ -1,0 +1,210 @@
+"""Verbs that set a project up: quick, init, add, info, config, demo."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..store import project as projects
+from ..store.errors import UsageError
+
+from . import door, parse
+
+Classes = Annotated[str, typer.Option("--classes", help="Class names, the first for everything else: background,membrane.")]
+Spacing = Annotated[str | None, typer.Option("--spacing", help="Voxel size z,y,x in --unit, where the file has none: 50,4,4.")]
+Unit = Annotated[str | None, typer.Option("--unit", help="Unit of the spacing: nm, um, mm.")]
+Axes = Annotated[str | None, typer.Option("--axes", help="Axes of a file that does not say them, for example tczyx.")]
+Level = Annotated[int, typer.Option("--level", min=0, help="Working level of the pyramid, 0 being the finest.")]
+Time = Annotated[int | None, typer.Option("--time", min=0, help="Time point to read, where there is a t axis.")]
+Channels = Annotated[list[str], typer.Option("--channel", help="Channel by name or index; repeat it, or separate by commas.")]
+
+
+def quick(
+    context: typer.Context,
+    image: Annotated[str, typer.Argument(help="TIFF, OME-Zarr, npy or a folder of TIFF or PNG.")],
+    classes: Classes,
+    spacing: Spacing = None,
+    unit: Unit = None,
+    axes: Axes = None,
+    level: Level = 0,
+    time: Time = None,
+    channel: Channels = [],  # noqa: B006
+) -> None:
+    """Make a project of one image and propose its first boxes: init, add and round 1 in one go.
+
+    The project is a folder beside you, named after the image, unless -p names another.
+
+    Example: rondel quick scan.ome.tif --classes background,membrane --spacing 10,10,10 --unit nm
+    """
+    from ..loop.transfer import volume_name
+
+    name = projects.check_volume_name(volume_name(image))
+    folder = context.obj.folder if context.obj.named else Path(name)
+    there = folder.exists()
+    with projects.create(folder, parse.names(classes)) as project:
+        try:
+            door.run(project, "import", _request(name, image, spacing, unit, axes, level, time, channel))
+        except BaseException:
+            _undo_create(folder, there)
+            raise
+        door.run(project, "round", {})
+        door.say(f"project {folder}", *door.status_lines(project))
+
+
+def init(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Folder of the new project.")],
+    classes: Classes,
+    name: Annotated[str, typer.Option("--name", help="Name shown on screens; the folder's by default.")] = "",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of every random choice.")] = 0,
+) -> None:
+    """Make an empty project folder with a commented project.toml.
+
+    Example: rondel init cells --classes background,membrane
+    """
+    with projects.create(folder, parse.names(classes), name, seed) as project:
+        listed = ", ".join(f"{c.value} {c.name}" for c in project.classes)
+        door.say(f"project {folder}: classes {listed}", f"next: rondel -p {folder} add IMAGE")
+
+
+def add(
+    context: typer.Context,
+    image: Annotated[str, typer.Argument(help="Image file, folder or URL; or a volume's name, to add --labels to it.")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the volume; the file's by default.")] = None,
+    spacing: Spacing = None,
+    unit: Unit = None,
+    axes: Axes = None,
+    level: Level = 0,
+    time: Time = None,
+    channel: Channels = [],  # noqa: B006
+    labels: Annotated[str | None, typer.Option("--labels", help="Labels of the whole volume that exist already.")] = None,
+    purpose: Annotated[str, typer.Option("--as", help="What the labels are for: train, test, or truth (oracles only).")] = "train",
+    mapping: Annotated[str | None, typer.Option("--map", help="Values of the file to label values: 0=1,1=2.")] = None,
+    relink: Annotated[bool, typer.Option("--relink", help="The volume is there already; this is where its image is now.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Add a volume. OME-Zarr is read where it is and never written to; other files are imported as OME-Zarr.
+
+    Example: rondel -p cells add scan.ome.tif --spacing 10,10,10 --unit nm
+
+    Example: rondel -p cells add /data/scan.ome.zarr --level 1 --channel DAPI --labels dense.tif --as test
+    """
+    from ..loop.transfer import PURPOSES, volume_name
+
+    if purpose not in PURPOSES:
+        raise UsageError(f"--as {purpose} is not known", f"use one of {', '.join(PURPOSES)}")
+    if not labels and (mapping or purpose != "train"):
+        raise UsageError("--as and --map speak of labels, but there are none", "give the label file with --labels")
+    with door.opened(context) as project:
+        known = [v.name for v in project.volumes()]
+        only_labels = bool(labels) and image in known and not Path(image).exists()
+        name = image if only_labels else projects.check_volume_name(name or volume_name(image))
+        request = _request(name, "" if only_labels else image, spacing, unit, axes, level, time, channel)
+        request |= {"labels": _absolute(labels), "purpose": purpose, "mapping": parse.mapping(mapping), "relink": relink}
+        if name in known and not only_labels and not relink:
+            raise UsageError(f"there is a volume '{name}' already", "give this one another --name")
+        result = door.run(project, "import", request)
+        record = project.volume_record(name)
+        if json:
+            door.emit("volumes", [record])
+        else:
+            size = "x".join(str(n) for n in record.shape)
+            door.say(f"volume {name}: {size} voxels of {door.spacing_text(record)}, {record.dtype}")
+            if "boxes" in result:
+                door.say(f"{result['boxes']} {purpose} boxes imported from {labels}")
+
+
+def info(
+    context: typer.Context,
+    volume: Annotated[str | None, typer.Argument(help="Name of the volume; may be left out when there is one.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what is known of a volume: axes, shape, chunks, levels, spacing, unit, intensities, and what is missing.
+
+    Example: rondel -p cells info scan
+    """
+    from ..store.volume import report
+
+    with door.opened(context) as project:
+        record = project.only_volume(volume)
+        facts = {"name": record.name, **report(record, project.folder), "truth": record.truth}
+        if json:
+            door.emit("volumes", [facts])
+        else:
+            door.say(*(f"{key.replace('_', ' '):<14} {door.fact(value)}" for key, value in facts.items()))
+
+
+def config(
+    context: typer.Context,
+    key: Annotated[str | None, typer.Argument(help="A setting, as table.name.")] = None,
+    value: Annotated[str | None, typer.Argument(help="Its new value.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show every setting with its sentence, or change one and keep the comments of project.toml.
+
+    Example: rondel -p cells config boxes.shape 16,64,64
+    """
+    from ..store import settings as settings_module
+
+    if key and value is not None:
+        settings = settings_module.change(context.obj.folder / "project.toml", key, value)
+    elif (context.obj.folder / "project.toml").exists():
+        settings = settings_module.load(context.obj.folder / "project.toml")
+    else:
+        settings = settings_module.Settings()
+    listed = [s for s in settings_module.describe(settings) if key is None or s[0] == key or s[0].startswith(f"{key}.")]
+    if not listed:
+        raise UsageError(f"there is no setting '{key}'", "'rondel config' lists every setting")
+    if json:
+        names = ("key", "value", "default", "sentence")
+        door.emit("settings", [dict(zip(names, setting)) for setting in listed])
+        return
+    for name, current, default, sentence in listed:
+        mark = "" if current == default else f"   (default {door.fact(default)})"
+        door.say(f"{name} = {door.fact(current)}{mark}", f"    {sentence}")
+
+
+def demo(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Folder of the demo; it must not exist yet.")] = Path("rondel-demo"),
+    auto: Annotated[bool, typer.Option("--auto", help="Let an oracle answer three rounds from the truth.")] = False,
+    rounds_: Annotated[int, typer.Option("--rounds", min=1, max=20, help="Rounds that the oracle answers.")] = 3,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the volume and of the project.")] = 0,
+) -> None:
+    """Generate a volume that looks like tissue, make a project of it and propose the first boxes.
+
+    With --auto an oracle answers from the truth for three rounds, and the learning curve is printed and saved.
+
+    Example: rondel demo --auto
+    """
+    from . import demo as demo_module
+
+    demo_module.run(folder, auto=auto, rounds=rounds_, seed=seed)
+
+
+def _request(name, image, spacing, unit, axes, level, time, channel) -> dict[str, Any]:
+    return {
+        "name": name, "image": _absolute(image) if image else "", "spacing": parse.spacing(spacing), "unit": unit,
+        "axes": axes, "level": level, "time": time, "channels": parse.channels(channel), "labels": None,
+        "purpose": "train", "mapping": {}, "relink": False,
+    }  # fmt: skip
+
+
+def _absolute(path: str | None) -> str | None:
+    if path is None or "://" in path:
+        return path
+    if not Path(path).exists():
+        raise UsageError(f"there is no file or folder {path}", "check the path")
+    return str(Path(path).resolve())
+
+
+def _undo_create(folder: Path, there: bool) -> None:
+    """Remove the project that was made for an image that will not do."""
+    for name in ("project.toml", "project.db", "project.db-wal", "project.db-shm", *projects.FOLDERS):
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    if not there:
+        folder.rmdir()
+
+
