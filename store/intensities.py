@@ -1,8 +1,7 @@
 """How bright is a volume? Percentiles of its finite values, from blocks spread over it, in bounded memory."""
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,18 +9,16 @@ from .box import ZYX, Box
 from .errors import VolumeError
 from .records import VolumeRecord
 
-if TYPE_CHECKING:
-    from .volume import Volume
-
 SAMPLE_BLOCKS = 64
 SAMPLE_VOXELS = 1 << 18
 """Intensities are sampled from at most 64 blocks of about 64³ voxels, 16 million in all."""
 
 
-def sample(volume: "Volume", percentiles: tuple[float, float]) -> tuple[tuple[float, float], ...]:
+def sample(
+    record: VolumeRecord, read: Callable[[Box], np.ndarray], percentiles: tuple[float, float]
+) -> tuple[tuple[float, float], ...]:
     """Return the low and high percentile of each channel; raises VolumeError for a channel without finite values."""
-    record = volume.record
-    blocks = [volume.read(box) for box in _sample_boxes(record)]
+    blocks = [read(box) for box in _sample_boxes(record)]
     found = []
     for c in range(len(record.channels)):
         values = np.concatenate([block[c].ravel() for block in blocks])

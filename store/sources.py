@@ -1,55 +1,21 @@
 """What can be imported? A TIFF, a folder of TIFF or PNG, an npy or an OME-Zarr, opened lazily and read by boxes."""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
 from . import arrays, axes, ngff
-from .box import ZYX, Box
+from .box import Box
 from .errors import VolumeError
+from .source import Source
+from .spacing import of_level
+from .tiff import open_tiff
+from .units import from_nm
 
 TIFF = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
 PNG = (".png",)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """An image in any format that is read here; close it, or use it in a `with` statement."""
-
-    place: str
-    axes: str
-    """Letters of t, c, z, y, x in stored order."""
-    stored_shape: tuple[int, ...]
-    dtype: np.dtype
-    spacing: tuple[float, float, float] | None
-    """Voxel size (z, y, x) in `unit`, None when the file does not say."""
-    unit: str | None
-    channel_names: tuple[str, ...]
-    fetch: Callable[[tuple[slice, ...]], np.ndarray]
-    """Read a region of the stored array."""
-    close: Callable[[], None] = lambda: None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def shape(self) -> ZYX:
-        return axes.zyx(self.axes, self.stored_shape)
-
-    def read(self, box: Box, time: int | None = None, channels: Sequence[int] = (0,)) -> np.ndarray:
-        """Return the channels of a box, (C, Z, Y, X), bool as uint8; raises VolumeError for a damaged file."""
-        parts = [self._read(axes.region(self.axes, box, time, run)) for run in axes.runs(channels)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _read(self, region: tuple[slice, ...]) -> np.ndarray:
-        return axes.to_czyx(self.fetch(region), self.axes)
 
 
 def is_zarr(place: str | Path) -> bool:
@@ -58,7 +24,8 @@ def is_zarr(place: str | Path) -> bool:
         return True
     folder = Path(place)
     return folder.is_dir() and (
-        folder.suffix == ".zarr" or any((folder / key).is_file() for key in ("zarr.json", ".zattrs", ".zgroup", ".zarray"))
+        folder.suffix == ".zarr"
+        or any((folder / key).is_file() for key in ("zarr.json", ".zattrs", ".zgroup", ".zarray"))
     )
 
 
@@ -73,8 +40,6 @@ def open_source(path: str | Path, axes_word: str | None = None) -> Source:
         raise VolumeError(f"{path} does not exist", "check the path")
     kind = path.suffix.lower()
     if kind in TIFF:
-        from .tiff import open_tiff
-
         return open_tiff(path, axes_word)
     if kind in PNG:
         first = read_image(path)
@@ -94,13 +59,10 @@ def plain_axes(shape: Sequence[int], axes_word: str | None, place: str) -> str:
 
 
 def _open_zarr(place: str) -> Source:
-    from .spacing import resolve_spacing
-    from .units import from_nm
-
     metadata = ngff.read_metadata(place)
     stored = ngff.open_array(arrays.join(place, metadata.levels[0].path))
     try:
-        nm, unit = resolve_spacing(metadata, 0, None, None)
+        nm, unit = of_level(metadata, 0)
         spacing = (from_nm(nm[0], unit), from_nm(nm[1], unit), from_nm(nm[2], unit))
     except VolumeError:
         spacing, unit = None, None
@@ -123,7 +85,12 @@ def _open_npy(path: Path, axes_word: str | None) -> Source:
         raise VolumeError(f"{path} cannot be read: {error}", "the file is damaged or holds no plain array") from None
     word = plain_axes(array.shape, axes_word, str(path))
     names = _numbered(word, array.shape)
-    return Source(str(path), word, array.shape, array.dtype, None, None, names, lambda region: np.array(array[region]))
+    native = array.dtype.newbyteorder("=")
+
+    def fetch(region: tuple[slice, ...]) -> np.ndarray:
+        return np.array(array[region], native)
+
+    return Source(str(path), word, array.shape, native, None, None, names, fetch)
 
 
 def _open_folder(folder: Path, axes_word: str | None) -> Source:
@@ -131,7 +98,9 @@ def _open_folder(folder: Path, axes_word: str | None) -> Source:
     if not files:
         raise VolumeError(f"{folder} holds no TIFF or PNG", "name a folder of sections, or an image file")
     if len({p.suffix.lower() in PNG for p in files}) > 1:
-        raise VolumeError(f"{folder} holds both TIFF and PNG", "keep the sections of one volume in a folder of their own")
+        raise VolumeError(
+            f"{folder} holds both TIFF and PNG", "keep the sections of one volume in a folder of their own"
+        )
     return _images(files, read_image(files[0]), axes_word)
 
 
@@ -164,11 +133,11 @@ def _section(path: Path, first: np.ndarray) -> np.ndarray:
 def read_image(path: Path) -> np.ndarray:
     """Read one section, (Y, X) or (Y, X, colour); raises VolumeError naming the file."""
     if path.suffix.lower() in TIFF:
-        from .tiff import open_tiff
-
         with open_tiff(path, None) as source:
             if source.shape[0] != 1 or "t" in source.axes:
-                raise VolumeError(f"{path} holds {source.shape} voxels", "each file of a folder is one section, y and x")
+                raise VolumeError(
+                    f"{path} holds {source.shape} voxels", "each file of a folder is one section, y and x"
+                )
             whole = Box.of_shape(source.shape)
             image = source.read(whole, None, range(len(source.channel_names)))[:, 0]
             return image[0] if "c" not in source.axes else np.moveaxis(image, 0, -1)

@@ -1,56 +1,78 @@
 """How large are the voxels of an image, and where does it begin? From metadata and from what a person said."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from . import ngff
 from .errors import VolumeError
 from .units import UNITS_NM, from_nm, parse_unit, to_nm
 
+Nanometres = tuple[float, float, float]
 
-def resolve_spacing(
-    metadata: ngff.ImageMetadata, level: int, spacing: Sequence[float] | None, unit: str | None
-) -> tuple[tuple[float, float, float], str]:
-    """Return the voxel size (z, y, x) in nm and the unit to show; raises VolumeError naming --spacing or --unit."""
-    place, order = metadata.url, metadata.order
-    units = {a: parse_unit(unit, place) if unit else _file_unit(metadata, a) for a in "zyx" if a in order}
-    values = dict(zip(order, metadata.levels[level].scale)) if spacing is None else given_spacing(spacing, order, place)
-    for axis in units:
-        if not (values[axis] > 0 and math.isfinite(values[axis])):
-            said = "no spacing" if math.isnan(values[axis]) else f"spacing {values[axis]:g}"
+
+def settle(
+    sizes: Mapping[str, float],
+    units: Mapping[str, str | None],
+    place: str,
+    spacing: Sequence[float] | None = None,
+    unit: str | None = None,
+) -> tuple[Nanometres, str]:
+    """Return the voxel size (z, y, x) in nm and the unit to show, from the size and unit of each axis there is.
+
+    The given `spacing` (z, y, x; or y, x of a 2-D image) and `unit` win. A 2-D image gets the size along x as its
+    thickness. Raises VolumeError naming --spacing or --unit when nothing says it, or what says it is no length.
+    """
+    if spacing is not None:
+        given = _given(spacing, "z" in sizes, place)
+        sizes = {axis: given[axis] for axis in sizes}
+    for axis, size in sizes.items():
+        if not (size > 0 and math.isfinite(size)):
+            said = "no spacing" if math.isnan(size) else f"spacing {size:g}"
             raise VolumeError(f"{place} has {said} along {axis}", "give --spacing z,y,x (and --unit)")
-    y, x = (to_nm(values[a], units[a]) for a in "yx")
-    z = to_nm(values["z"], units["z"]) if "z" in units else x
-    return (z, y, x), units["x"]
+    names = {axis: _unit(unit or units.get(axis), axis, place) for axis in sizes}
+    nm = {axis: to_nm(size, names[axis]) for axis, size in sizes.items()}
+    return (nm.get("z", nm["x"]), nm["y"], nm["x"]), names["x"]
 
 
-def _file_unit(metadata: ngff.ImageMetadata, axis: str) -> str:
-    said = metadata.unit(axis)
-    if not said:
-        raise VolumeError(f"{metadata.url} has no unit along {axis}", f"give --unit, one of {', '.join(UNITS_NM)}")
-    return parse_unit(said, metadata.url)
+def of_level(
+    metadata: ngff.ImageMetadata, level: int, spacing: Sequence[float] | None = None, unit: str | None = None
+) -> tuple[Nanometres, str]:
+    """Settle the voxel size (z, y, x) in nm, and the unit to show, of one level of an OME-Zarr image."""
+    scale = dict(zip(metadata.order, metadata.levels[level].scale))
+    sizes = {axis: scale[axis] for axis in "zyx" if axis in scale}
+    return settle(sizes, {axis: metadata.unit(axis) for axis in sizes}, metadata.url, spacing, unit)
 
 
-def given_spacing(spacing: Sequence[float], order: str, place: str) -> dict[str, float]:
-    """Return the given voxel size by axis; raises VolumeError when it is none."""
+def difference(used: Nanometres, said: Nanometres, unit: str) -> list[str]:
+    """Say that the spacing in use is not the file's; an empty list when it is."""
+    if all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(used, said)):
+        return []
+    given, stored = (",".join(f"{from_nm(v, unit):g}" for v in nm) for nm in (used, said))
+    return [f"spacing {given} {unit} was given and is used; the file says {stored}"]
+
+
+def translation_nm(metadata: ngff.ImageMetadata, level: int, spacing_nm: Sequence[float]) -> Nanometres:
+    """Return the position of the first voxel's centre; where --spacing replaced the file's, it scales along."""
+    found = {"z": 0.0, "y": 0.0, "x": 0.0}
+    chosen = metadata.levels[level]
+    for axis, nm in zip("zyx", spacing_nm):
+        k = metadata.order.find(axis)
+        if k >= 0 and chosen.scale[k] > 0 and math.isfinite(chosen.translation[k] / chosen.scale[k]):
+            found[axis] = to_nm(chosen.translation[k] / chosen.scale[k] * nm, "nanometer")
+    return found["z"], found["y"], found["x"]
+
+
+def _given(spacing: Sequence[float], deep: bool, place: str) -> dict[str, float]:
     values = [float(v) for v in spacing]
-    if "z" not in order and len(values) == 2:
+    if not deep and len(values) == 2:
         values = [values[1], *values]
     if len(values) != 3 or any(not (v > 0 and math.isfinite(v)) for v in values):
-        raise VolumeError(
-            f"{place}: spacing {','.join(f'{v:g}' for v in values)} is no voxel size", "--spacing takes z,y,x above 0"
-        )
+        said = ",".join(f"{v:g}" for v in values)
+        raise VolumeError(f"{place}: spacing {said} is no voxel size", "--spacing takes z,y,x, all above 0")
     return dict(zip("zyx", values))
 
 
-def translation_nm(
-    metadata: ngff.ImageMetadata, level: ngff.Level, spacing_nm: Sequence[float], unit: str
-) -> tuple[float, float, float]:
-    """Return the position of the first voxel's centre; where --spacing replaced the file's, it scales along."""
-    moved = []
-    for axis, nm in zip("zyx", spacing_nm):
-        k = metadata.order.find(axis)
-        scale = level.scale[k] if k >= 0 else math.nan
-        moved.append(level.translation[k] / scale * nm if scale > 0 and math.isfinite(level.translation[k]) else 0.0)
-    z, y, x = (to_nm(from_nm(v, unit), unit) for v in moved)
-    return z, y, x
+def _unit(said: str | None, axis: str, place: str) -> str:
+    if not said:
+        raise VolumeError(f"{place} has no unit along {axis}", f"give --unit, one of {', '.join(UNITS_NM)}")
+    return parse_unit(said, place)

@@ -1,8 +1,9 @@
 """What does a TIFF hold, and how is a region of it read page by page? Plain, ImageJ, OME and BigTIFF."""
 
 import logging
+import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import numpy as np
 
 from . import axes
 from .errors import VolumeError
-from .sources import Source
+from .source import Source
 from .units import SHORT_UNITS, UNITS_NM
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 LARGE_PAGE = 64 << 20
 """A page above this many bytes is read by its strips or tiles instead of whole."""
+BROKEN = (ValueError, LookupError, TypeError, ArithmeticError, OSError, RuntimeError, struct.error, zlib.error)
+"""What tifffile raises over damaged files."""
 DAMAGED = "the file is truncated or damaged; copy it again"
 
 
@@ -29,10 +32,7 @@ def open_tiff(path: Path, axes_word: str | None) -> Source:
     import zarr
 
     with _complaints(path):
-        try:
-            file = tifffile.TiffFile(path)
-        except (tifffile.TiffFileError, ValueError, OSError) as error:
-            raise VolumeError(f"{path} cannot be read: {error}", DAMAGED) from None
+        file = tifffile.TiffFile(path)
     try:
         with _complaints(path):
             series = _only_series(file, path)
@@ -40,6 +40,7 @@ def open_tiff(path: Path, axes_word: str | None) -> Source:
             word, shape, keep = _declared(series, axes_word, str(path))
         spacing, unit, names = _ome(file) if file.is_ome else _imagej(file, series)
         count = axes.size(word, shape, "c")
+        native = np.dtype(series.dtype).newbyteorder("=")
         by_page = series.keyframe.nbytes <= LARGE_PAGE
         stored = zarr.open_array(series.aszarr(level=0, chunkmode="page" if by_page else None), mode="r")
     except BaseException:
@@ -50,15 +51,15 @@ def open_tiff(path: Path, axes_word: str | None) -> Source:
         index = iter(region)
         try:
             part = np.asarray(stored[tuple(next(index) if k else slice(None) for k in keep)])
-        except (tifffile.TiffFileError, ValueError, OSError, zlib.error, IndexError) as error:
+        except BROKEN as error:
             raise VolumeError(f"{path} cannot be read: {error}", _advice(error)) from None
-        return part.reshape([n for n, k in zip(part.shape, keep) if k])
+        return part.reshape([n for n, k in zip(part.shape, keep) if k]).astype(native, copy=False)
 
     return Source(
         place=str(path),
         axes=word,
         stored_shape=shape,
-        dtype=np.dtype(series.dtype.newbyteorder("=")),
+        dtype=native,
         spacing=spacing,
         unit=unit,
         channel_names=names if len(names) == count else tuple(str(k) for k in range(count)),
@@ -69,7 +70,7 @@ def open_tiff(path: Path, axes_word: str | None) -> Source:
 
 @contextmanager
 def _complaints(path: Path) -> Iterator[None]:
-    """Turn what tifffile only logs as an error, such as a page that lies past the end, into a VolumeError."""
+    """Turn what tifffile raises, or only logs, such as a page that lies past the end, into a VolumeError."""
     found: list[str] = []
     handler = logging.Handler(logging.ERROR)
     handler.emit = lambda record: found.append(record.getMessage())
@@ -79,6 +80,10 @@ def _complaints(path: Path) -> Iterator[None]:
     logger.propagate = False
     try:
         yield
+    except VolumeError:
+        raise
+    except BROKEN as error:
+        raise VolumeError(f"{path} cannot be read: {error}", DAMAGED) from error
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagate
@@ -127,7 +132,9 @@ def _declared(
     word = "".join(a for a, k in zip(letters, keep) if k)
     shape = tuple(n for n, k in zip(series.shape, keep) if k)
     if set(word) - set(axes.LETTERS) or len(set(word)) != len(word):
-        raise VolumeError(f"{place} has axes {series.axes} of lengths {series.shape}", "name them with --axes, like tzyx")
+        raise VolumeError(
+            f"{place} has axes {series.axes} of lengths {series.shape}", "name them with --axes, like tzyx"
+        )
     return axes.check_axes(word, shape, place), shape, keep
 
 
@@ -170,7 +177,7 @@ def _known_unit(text: str) -> str | None:
 
 
 def _in_one_unit(sizes: dict[str, tuple[float, str]]) -> tuple[tuple[float, float, float] | None, str | None]:
-    """Return (z, y, x) in the unit of x; without a z size that of x stands in, which only 2-D images may use."""
+    """Return (z, y, x) in the unit of x, NaN for a z that is not known; nothing unless y and x are."""
     if "Y" not in sizes or "X" not in sizes:
         return None, None
     unit = sizes["X"][1]
@@ -183,5 +190,3 @@ def _advice(error: Exception) -> str:
     if "imagecodecs" in str(error):
         return "its compression needs 'pip install imagecodecs', or save it uncompressed or with deflate"
     return DAMAGED
-
-

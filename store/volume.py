@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from . import arrays, axes, ngff
+from . import spacing as spacings
 from .box import Box
 from .errors import VolumeError
 from .intensities import sample
 from .records import VolumeRecord
-from .spacing import resolve_spacing, translation_nm
 from .units import from_nm
 
 DTYPES = ("bool", "uint8", "uint16", "int16", "uint32", "float16", "float32")
@@ -134,7 +134,7 @@ def describe(
     names = [c.name for c in metadata.channels]
     if imported and not channels:
         channels = range(len(names))
-    spacing_nm, shown = resolve_spacing(metadata, level, spacing, unit)
+    spacing_nm, shown = spacings.of_level(metadata, level, spacing, unit)
     record = VolumeRecord(
         name=name,
         url=str(url),
@@ -147,13 +147,13 @@ def describe(
         chunks=axes.zyx(order, chosen.chunks),
         dtype=metadata.dtype,
         spacing_nm=spacing_nm,
-        translation_nm=translation_nm(metadata, chosen, spacing_nm, shown),
+        translation_nm=spacings.translation_nm(metadata, level, spacing_nm),
         unit=shown,
         intensities=(),
     )
     if 0 in record.shape:
         raise VolumeError(f"{place} holds no voxels: its shape is {record.shape}", "check the image")
-    return replace(record, intensities=sample(Volume(record, root or Path()), percentiles))
+    return replace(record, intensities=sample(record, Volume(record, root or Path()).read, percentiles))
 
 
 def report(record: VolumeRecord, root: Path) -> dict[str, Any]:
@@ -206,13 +206,10 @@ def _missing(record: VolumeRecord, metadata: ngff.ImageMetadata) -> list[str]:
 def _differences(record: VolumeRecord, metadata: ngff.ImageMetadata) -> list[str]:
     """Say where the spacing in use is not the file's, since the one that was given wins."""
     try:
-        stored, _ = resolve_spacing(metadata, record.level, None, None)
+        stored, _ = spacings.of_level(metadata, record.level)
     except VolumeError:
         return []
-    if np.allclose(stored, record.spacing_nm, rtol=1e-6):
-        return []
-    used, said = (",".join(f"{from_nm(v, record.unit):g}" for v in s) for s in (record.spacing_nm, stored))
-    return [f"spacing {used} {record.unit} was given and is used; the file says {said}"]
+    return spacings.difference(record.spacing_nm, stored, record.unit)
 
 
 def _reflected(start: int, stop: int, length: int) -> np.ndarray:
