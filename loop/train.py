@@ -1,0 +1,267 @@
+"""How is the next version made? Steps over patches of labelled voxels, from a parent's weights or from scratch.
+
+The model is the moving average of weights and batch-norm statistics. A checkpoint holds all that the next step depends
+on, so a training that was killed goes on at its step and ends in the same weights. A loss that is no number ends the
+training, and nothing is published.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ..store.atomic import write_bytes
+from ..store.errors import Cancelled, TrainingError
+from ..store.settings import AugmentTable, LossTable, Settings, TrainTable
+from . import device as devices
+from . import network as networks
+from .augment import augment
+from .device import Device
+from .losses import class_weights, known_loss
+from .network import NetworkPlan
+from .samples import Samples
+
+WARM_UP = 10
+"""Steps, at most, over which the rate rises linearly; never more than a tenth of all."""
+CLIP = 12.0
+"""Largest norm of a step's gradient (nnU-Net's)."""
+MOST = 4
+"""Steps grow with the labels up to this many times `steps`."""
+HELD_BATCHES = 8
+"""Batches of held-out boxes whose mean loss is reported."""
+
+log = logging.getLogger(__name__)
+Report = Callable[[int, int, float, float], None]
+Point = tuple[int, float, float, float | None]
+"""Step from 1, loss, rate, and where it was watched the averaged weights' loss on held-out boxes."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPlan:
+    """Everything that decides the weights, beside the labels that `edit` stands for."""
+
+    network: NetworkPlan
+    train: TrainTable
+    augment: AugmentTable
+    loss: LossTable
+    weights: tuple[float, ...]
+    """Weight of each class in the cross entropy."""
+    boxes: tuple[int, ...]
+    edit: int
+    parent: str | None
+    """sha256 of the weights it starts from; None: from scratch."""
+    steps: int
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        tables = {name: getattr(self, name).model_dump(mode="json") for name in ("train", "augment", "loss")}
+        return asdict(self) | tables
+
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training gives: the averaged weights, and how it went."""
+
+    arrays: dict[str, np.ndarray]
+    curve: tuple[Point, ...]
+    seconds: float
+    steps: int
+
+
+def plan_training(
+    settings: Settings, network: NetworkPlan, samples: Samples, *, edit: int, parent: str | None
+) -> TrainPlan:
+    """Decide the number of steps and the class weights from the labels that there are."""
+    return TrainPlan(
+        network=network,
+        train=settings.train,
+        augment=settings.augment,
+        loss=settings.loss,
+        weights=class_weights(samples.counts, settings.classes, settings.loss),
+        boxes=samples.boxes,
+        edit=edit,
+        parent=parent,
+        steps=count_steps(settings.train, sum(samples.counts)),
+        seed=samples.seed,
+    )
+
+
+def count_steps(settings: TrainTable, voxels: int) -> int:
+    """Return a round's steps for this many labelled voxels."""
+    return min(MOST * settings.steps, settings.steps + round(settings.more_steps * voxels / 1e6))
+
+
+def rate(step: int, plan: TrainPlan) -> float:
+    """Return the learning rate of a step, counted from 0: a short rise, then a cosine down to the final rate."""
+    peak = plan.train.rate * (plan.train.warm_rate if plan.parent else 1.0)
+    rise = min(WARM_UP, plan.steps // 10)
+    if step < rise:
+        return peak * (step + 1) / (rise + 1)
+    fallen = (step - rise) / max(plan.steps - 1 - rise, 1)
+    return peak * (plan.train.final_rate + (1 - plan.train.final_rate) * (1 + math.cos(math.pi * fallen)) / 2)
+
+
+def train(
+    plan: TrainPlan,
+    samples: Samples,
+    initial: Mapping[str, np.ndarray] | None,
+    checkpoint: Path,
+    report: Report,
+    cancelled: Callable[[], bool],
+    device: Device,
+    held: Samples | None = None,
+) -> Trained:
+    """Train to the end, going on from `checkpoint` when it is of this very plan.
+
+    Raises TrainingError when the loss is no number, Cancelled after saving a checkpoint, OutOfMemoryError.
+    """
+    devices.prepare(device)
+    run = _Run(plan, initial, device)
+    run.resume(checkpoint)
+    began = time.monotonic() - run.seconds
+    with devices.memory_guard("lower [train] batch or patch"):
+        while run.step < plan.steps:
+            if cancelled():
+                run.save(checkpoint, time.monotonic() - began)
+                raise Cancelled(f"training stopped at step {run.step} of {plan.steps}", "run it again to go on")
+            loss = run.advance(samples)
+            report(run.step, plan.steps, loss, run.curve[-1][2])
+            if run.step % plan.train.checkpoint == 0 or run.step == plan.steps:
+                if held:
+                    run.curve[-1] = (*run.curve[-1][:3], run.watch(held))
+                run.save(checkpoint, time.monotonic() - began)
+    return Trained(run.result(), tuple(run.curve), time.monotonic() - began, run.step)
+
+
+class _Run:
+    """A training in progress: the network, its average, the optimiser and the curve."""
+
+    def __init__(self, plan: TrainPlan, initial: Mapping[str, np.ndarray] | None, device: Device) -> None:
+        self.plan = plan
+        self.device = device
+        self.step = 0
+        self.seconds = 0.0
+        self.curve: list[Point] = []
+        self.network = self._build(initial)
+        self.averaged = self._build(initial).eval()
+        self.weights = torch.tensor(plan.weights, device=device.type)
+        self.optimizer = _optimizer(self.network, plan)
+
+    def _build(self, initial: Mapping[str, np.ndarray] | None) -> torch.nn.Module:
+        network = networks.build(self.plan.network, self.plan.seed)
+        if initial is not None:
+            networks.load_state(network, initial)
+        return devices.place(network, self.device)
+
+    def advance(self, samples: Samples) -> float:
+        """Make one step and return its loss."""
+        now = rate(self.step, self.plan)
+        for group in self.optimizer.param_groups:
+            group["lr"] = now
+        self.optimizer.zero_grad(set_to_none=True)
+        self.network.train()
+        loss = self._loss(self.network, samples, self.step, self.plan.augment)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        value = float(loss.detach())
+        if not math.isfinite(value) or not math.isfinite(float(norm)):
+            raise TrainingError(
+                f"the loss is {value} and its gradient {float(norm)} at step {self.step + 1}; no model was made",
+                "lower [train] rate, or look for odd intensities with 'rondel info'",
+            )
+        self.optimizer.step()
+        self.step += 1
+        self._average()
+        self.curve.append((self.step, value, now, None))
+        return value
+
+    def watch(self, held: Samples) -> float:
+        """Return the loss of the averaged weights on held-out boxes, by the same patches each time."""
+        with torch.inference_mode():
+            losses = [float(self._loss(self.averaged, held, step, None)) for step in range(HELD_BATCHES)]
+        return float(np.mean(losses))
+
+    def result(self) -> dict[str, np.ndarray]:
+        """Return the averaged weights; raises TrainingError when one of them is no number."""
+        arrays = networks.state(self.averaged)
+        broken = [name for name, a in arrays.items() if not np.isfinite(a).all()]
+        if broken:
+            raise TrainingError(f"weights '{broken[0]}' are no numbers; no model was made", "lower [train] rate")
+        return arrays
+
+    def save(self, checkpoint: Path, seconds: float) -> None:
+        metadata = {"step": self.step, "seconds": seconds, "curve": self.curve}
+        header = {"digest": self.plan.digest(), "run": json.dumps(metadata)}
+        arrays = {name: tensor.cpu().contiguous().numpy() for name, tensor in self._tensors().items()}
+        write_bytes(checkpoint, safetensors.numpy.save(arrays, header))
+
+    def resume(self, checkpoint: Path) -> None:
+        """Take up a checkpoint of the same plan; any other is left to be overwritten."""
+        if not checkpoint.exists():
+            return
+        try:
+            with safe_open(checkpoint, "pt") as file:
+                header = file.metadata() or {}
+                if header.get("digest") != self.plan.digest():
+                    return
+                for name, tensor in self._tensors().items():
+                    tensor.copy_(file.get_tensor(name))
+        except SafetensorError as error:
+            raise TrainingError(f"{checkpoint} cannot be read: {error}", "delete it to train from the start") from None
+        metadata = json.loads(header["run"])
+        self.step, self.seconds = metadata["step"], metadata["seconds"]
+        self.curve = [tuple(row) for row in metadata["curve"]]
+        log.info("going on at step %d of %d", self.step, self.plan.steps)
+
+    def _loss(
+        self, network: torch.nn.Module, samples: Samples, step: int, settings: AugmentTable | None
+    ) -> torch.Tensor:
+        batch = samples.batch(step)
+        images = torch.from_numpy(batch.images).to(self.device.type)
+        labels = torch.from_numpy(batch.labels).to(self.device.type)
+        if settings:
+            images, labels = augment(images, labels, batch.spacing_nm, settings, (self.plan.seed, step, 1))
+        with devices.autocast(self.device):
+            logits = network(images)
+        return known_loss(self.plan.loss.name, logits, labels, self.weights)
+
+    def _average(self) -> None:
+        # The decay rises from 0.18 towards its setting, so that early averages forget where training began.
+        decay = min(self.plan.train.ema, (1 + self.step) / (10 + self.step))
+        current = networks.tensors(self.network)
+        for name, tensor in networks.tensors(self.averaged).items():
+            tensor.lerp_(current[name], 1 - decay)
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        """Name all that the next step depends on; the tensors are the run's own."""
+        found = {f"weights/{name}": tensor for name, tensor in networks.tensors(self.network).items()}
+        found |= {f"average/{name}": tensor for name, tensor in networks.tensors(self.averaged).items()}
+        for name, parameter in self.network.named_parameters():
+            for key, tensor in self.optimizer.state[parameter].items():
+                found[f"optimizer/{name}/{key}"] = tensor
+        return found
+
+
+def _optimizer(network: torch.nn.Module, plan: TrainPlan) -> torch.optim.AdamW:
+    """Make AdamW with its moments in place, ready for a checkpoint's; biases and norms do not decay."""
+    decays = [p for p in network.parameters() if p.ndim > 1]
+    rest = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decays, "weight_decay": plan.train.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=plan.train.rate)
+    for parameter in (*decays, *rest):
+        moments = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
+        optimizer.state[parameter] = {"step": torch.tensor(0.0), **moments}
+    return optimizer
