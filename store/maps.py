@@ -8,8 +8,8 @@
 
 All cover the whole volume from the start and hold only what was written; which tiles are done is rows in the database.
 A bin's statistics are means over its voxels, rounded to float16 (relative error at most 2^-11); 0 of "valid" is not
-predicted. The bins are written row by row at their place in the file, so that a tile costs only its own bins, and a full
-disk is an error rather than a crash, as it would be through a memory map.
+predicted. The bins are written row by row at their place in the file, so that a tile costs only its own bins, and a
+full disk is an error rather than a crash, as it would be through a memory map.
 """
 
 import json
@@ -83,8 +83,8 @@ def bin_shape(box: Sequence[int]) -> ZYX:
 def statistics(labels: Sequence[int]) -> tuple[str, ...]:
     """Name the statistics of a bin in their order.
 
-    valid: share of its voxels that is predicted. entropy: mean of H/ln K. mean, deviation: of the normalised intensities
-    of the first channel. entropy:L: mean of p·H/ln K of a class. fraction:L: share of voxels where the class wins.
+    valid: share of its voxels that is predicted. entropy: mean of H/ln K. mean, deviation: of the normalised
+    intensities of the first channel. entropy:L: mean of p·H/ln K of a class. fraction:L: share of voxels where it wins.
     """
     weighted, fractions = (tuple(f"{what}:{label}" for label in labels) for what in ("entropy", "fraction"))
     return ("valid", "entropy", "mean", "deviation", *weighted, *fractions)

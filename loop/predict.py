@@ -1,0 +1,163 @@
+"""How do tiles become maps and bins, in one pass?
+
+A tile is read with its context, normalised, run through the network and cut to what it writes; from the probabilities
+come label values, uncertainty and bins while they are still on the device. Tiles whose read boxes lie on the network's
+strides and reach as far as it sees give what one pass over the whole volume gives, to rounding.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+
+from ..store.box import ZYX, Box, Tile, occupancy
+from ..store.box import tiles as cut
+from ..store.errors import ModelError
+from ..store.maps import Maps
+from ..store.volume import Volume
+from . import device as devices
+from .device import Device
+from .engine import Engine, Serial, Work
+from .network import NetworkPlan, build, fold, load_state
+from .normalise import Normalisation
+from .uncertainty import entropy, summarise
+
+HINT = "lower [predict] memory_gb"
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A network with its weights, on its device, ready to predict."""
+
+    plan: NetworkPlan
+    network: torch.nn.Module
+    device: Device
+
+    @classmethod
+    def load(cls, plan: NetworkPlan, arrays: Mapping[str, np.ndarray], device: Device) -> Self:
+        """Build the network for prediction; raises ModelError when the weights do not fit."""
+        network = build(plan, seed=0)
+        load_state(network, arrays)
+        with devices.memory_guard(HINT):
+            return cls(plan, devices.place(fold(network), device), device)
+
+    @torch.inference_mode()
+    def forward(self, image: np.ndarray, normalisation: Normalisation) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return probabilities (K, Z, Y, X) and the normalised image (C, Z, Y, X), float32, on the device."""
+        scaled = normalisation.apply_(torch.from_numpy(image.astype(np.float32)).to(self.device.type))
+        with devices.autocast(self.device):
+            logits = self.network(scaled[None].contiguous(memory_format=torch.channels_last_3d))
+        probabilities = logits.float().softmax(1)[0]
+        if not probabilities.isfinite().all():
+            raise ModelError("the model answers with values that are no numbers", "use another model, or train again")
+        return probabilities, scaled
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a tile writes."""
+
+    classes: np.ndarray  # (Z, Y, X) uint8 label values
+    uncertainty: np.ndarray  # (Z, Y, X) uint8
+    bins: np.ndarray  # (S, z, y, x) float32
+    probabilities: np.ndarray | None  # (K, Z, Y, X) uint8
+
+
+def plan_tiles(maps: Maps, region: Box, write: ZYX, plan: NetworkPlan) -> list[Tile]:
+    """Cut a region into tiles of a map; it is grown to whole bins first, so that no bin is ever left half done."""
+    shape = maps.plan.shape
+    return list(cut(shape, region.snap_outwards(maps.plan.bin), write, plan.halo, plan.stride))
+
+
+def predict(
+    volume: Volume,
+    maps: Maps,
+    predictor: Predictor,
+    normalisation: Normalisation,
+    *,
+    tiles: Sequence[Tile],
+    done: set[Box],
+    record: Callable[[Tile], None],
+    probabilities: bool = False,
+    progress: Callable[[float, float, str], None] | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+    engine: Engine | None = None,
+) -> None:
+    """Predict tiles and write them to the maps; those whose write box lies in `done` ones are passed over.
+
+    `record` is called with each tile once all of it is on disk. Raises Cancelled between tiles when asked to stop,
+    OutOfMemoryError when a tile does not fit the accelerator, SpaceError when the disk is full.
+    """
+    due = undone(tiles, done, maps.plan.bin)
+    total = sum(tile.write.voxels for tile in tiles)
+    finished = total - sum(tile.write.voxels for tile in due)
+
+    def compute(tile: Tile, image: np.ndarray) -> None:
+        with devices.memory_guard(HINT):
+            found = _compute(predictor, image, normalisation, tile.inner, maps, probabilities)
+        maps.write_tile(tile.write, found.classes, found.uncertainty, found.bins, found.probabilities)
+
+    def finish(tile: Tile) -> None:
+        nonlocal finished
+        record(tile)
+        finished += tile.write.voxels
+        if progress:
+            progress(finished, total, "voxels")
+
+    (engine or Serial()).run(due, Work(lambda tile: volume.read_reflected(tile.read), compute, finish), cancelled)
+
+
+def predict_box(volume: Volume, box: Box, predictor: Predictor, normalisation: Normalisation, write: ZYX) -> np.ndarray:
+    """Return the probabilities of one box, float32 (K, Z, Y, X), as a pass over the whole volume gives them.
+
+    `write` is the pitch of the tiles that larger boxes are cut into.
+    """
+    plan = predictor.plan
+    answer = np.empty((plan.classes, *box.shape), np.float32)
+    for tile in cut(volume.record.shape, box, write, plan.halo, plan.stride):
+        with devices.memory_guard(HINT):
+            found, _ = predictor.forward(volume.read_reflected(tile.read), normalisation)
+            answer[(slice(None), *tile.write.relative_to(box).slices)] = found[(slice(None), *tile.inner.slices)].cpu()
+    return answer
+
+
+def quantise(probabilities: np.ndarray) -> np.ndarray:
+    """Round probabilities to the maps' uint8, 255 being 1."""
+    return np.rint(probabilities * 255).astype(np.uint8)
+
+
+def undone(tiles: Sequence[Tile], done: set[Box], bins: ZYX) -> list[Tile]:
+    """Return the tiles that boxes which are done do not cover; these may have been cut otherwise, but on the bins."""
+    others = np.array([[*box.start, *box.stop] for box in done], int).reshape(-1, 6)
+    return [tile for tile in tiles if tile.write not in done and not _covered(tile.write, others, bins)]
+
+
+def _covered(box: Box, others: np.ndarray, bins: ZYX) -> bool:
+    meeting = others[np.all((others[:, :3] < box.stop) & (others[:, 3:] > box.start), axis=1)]
+    return bool(occupancy(_in_bins(box, bins), [_in_bins(Box(row[:3], row[3:]), bins) for row in meeting]).all())
+
+
+def _in_bins(box: Box, bins: ZYX) -> Box:
+    grown = box.snap_outwards(bins)
+    return Box.at([a // b for a, b in zip(grown.start, bins)], [n // b for n, b in zip(grown.shape, bins)])
+
+
+@torch.inference_mode()
+def _compute(
+    predictor: Predictor, image: np.ndarray, normalisation: Normalisation, inner: Box, maps: Maps, keep: bool
+) -> Output:
+    probabilities, scaled = (part[(slice(None), *inner.slices)] for part in predictor.forward(image, normalisation))
+    labels = torch.tensor(maps.plan.labels, dtype=torch.uint8, device=probabilities.device)
+    unsure = entropy(probabilities[None])[0]
+    return Output(
+        classes=labels[probabilities.argmax(0)].cpu().numpy(),
+        uncertainty=_bytes(unsure),
+        bins=summarise(probabilities, unsure, scaled[0], maps.plan.bin),
+        probabilities=_bytes(probabilities) if keep else None,
+    )
+
+
+def _bytes(shares: torch.Tensor) -> np.ndarray:
+    return (shares * 255).round_().to(torch.uint8).cpu().numpy()
