@@ -1,6 +1,7 @@
 """How does a folder or a large file appear whole or not at all? Written beside, renamed, and gone when it failed."""
 
 import errno
+import glob
 import os
 import secrets
 import shutil
@@ -20,14 +21,18 @@ NO_SPACE_TEXTS = ("No space left", "quota exceeded", "Read-only file system", "P
 def appear(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` that becomes `target` when the block ends well, and is removed when it does not.
 
-    Raises UsageError when `target` is there already, SpaceError when the place is full or cannot be written.
+    What a killed run left beside it is removed first. Raises UsageError when `target` is there already, SpaceError when the place is full or cannot be written.
     """
     if os.path.lexists(target):
         raise UsageError(f"{target} exists already", "choose another name, or remove it first")
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        for left in target.parent.glob(f".{glob.escape(target.name)}.????????.partial"):
+            _remove(left)
         yield beside
+        if beside.is_file():
+            _sync(beside)
         beside.rename(target)
         sync_folder(target.parent)
     except (OSError, ValueError) as error:
@@ -50,6 +55,11 @@ def _short(error: OSError | ValueError) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return next(text for text in NO_SPACE_TEXTS if text in str(error))
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
 
 
 def _remove(path: Path) -> None:

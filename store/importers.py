@@ -55,7 +55,9 @@ def import_image(
             unit=plan.unit,
             levels=len(ngff.level_factors(opened.shape, plan.spacing_nm)),
             kind="image",
-            channels=[_channel(opened.channel_names[c], k) for k, c in enumerate(plan.channels)] if lead else (),
+            channels=[ngff.numbered_channel(opened.channel_names[c], k) for k, c in enumerate(plan.channels)]
+            if lead
+            else (),
             notes=plan.notes,
         )
         _copy(opened, beside / "s0", plan, progress)
@@ -123,10 +125,6 @@ def image_chunks(shape: Sequence[int]) -> ZYX:
     while z * (2 * side) ** 2 <= CHUNK_VOXELS:
         side *= 2
     return z, min(side, shape[1]), min(side, shape[2])
-
-
-def _channel(name: str, index: int) -> ngff.Channel:
-    return ngff.Channel(name, f"#{ngff.CHANNEL_COLOURS[index % len(ngff.CHANNEL_COLOURS)]}", None)
 
 
 def _copy(source: Source, array: Path, plan: _Plan, progress: Progress | None) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from . import arrays
 from .arrays import open_array
+from .atomic import write_text
 from .axes import check_axes
 from .beside import appear
 from .box import ZYX
@@ -30,6 +31,7 @@ __all__ = [
     "create_multiscale",
     "from_nm",
     "level_factors",
+    "numbered_channel",
     "open_array",
     "read_metadata",
     "to_nm",
@@ -249,10 +251,15 @@ def _channels(omero: dict[str, Any], count: int) -> tuple[Channel, ...]:
     for k, entry in enumerate(listed):
         window = entry.get("window") or {}
         start, end = window.get("start"), window.get("end")
-        colour = f"#{entry.get('color') or CHANNEL_COLOURS[k % len(CHANNEL_COLOURS)]}".lower()
+        colour = f"#{entry['color']}".lower() if entry.get("color") else numbered_channel("", k).colour
         known = None if start is None or end is None else (float(start), float(end))
         found.append(Channel(str(entry.get("label") or k), colour, known))
     return tuple(found)
+
+
+def numbered_channel(name: str, index: int) -> Channel:
+    """Make a channel with the colour of its place."""
+    return Channel(name, f"#{CHANNEL_COLOURS[index % len(CHANNEL_COLOURS)]}", None)
 
 
 def level_factors(shape: Sequence[int], spacing_nm: Sequence[float], levels: int | None = None) -> list[ZYX]:
@@ -316,7 +323,7 @@ def create_multiscale(
             ome["omero"] = {"channels": [_omero(c, dtype) for c in channels]}
         attributes = {"ome": ome} | ({"rondel": {"notes": list(notes)}} if notes else {})
         group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-        (beside / "zarr.json").write_text(json.dumps(group, indent=1), "utf-8")
+        write_text(beside / "zarr.json", json.dumps(group, indent=1))
 
 
 def _axis(name: str, unit: str) -> dict[str, str]:
