@@ -127,10 +127,10 @@ def _planes(read: Read, shape: Sequence[int], voxel_bytes: int, progress: Progre
     whole = Box.of_shape((depth, height, width))
     for tile in tiles(whole.shape, whole, (sections, height, width), (0, 0, 0), (1, 1, 1)):
         slab = read(tile.write)
-        for section in range(tile.write.shape[0]):
-            yield from np.ascontiguousarray(slab[..., section, :, :]).reshape(-1, height, width)
         if progress:
             progress(tile.write.stop[0], depth, "sections")
+        for section in range(tile.write.shape[0]):
+            yield from np.ascontiguousarray(slab[..., section, :, :]).reshape(-1, height, width)
 
 
 def _voxel_bytes(dtype: str, shape: Sequence[int]) -> int:
