@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-
 from rondel.store import ngff
 from rondel.store.volume import Volume, describe, open_volume
 

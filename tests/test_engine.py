@@ -2,7 +2,6 @@ import threading
 
 import numpy as np
 import pytest
-
 from rondel.loop.engine import Engine, Serial, Work
 from rondel.store.box import Box, Tile
 from rondel.store.errors import Cancelled, SpaceError

@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from rondel.loop.features import describe, is_dull, typical_first
 from rondel.loop.first import Draw, Source, propose_test, propose_typical
 from rondel.loop.normalise import Normalisation

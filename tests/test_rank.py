@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from rondel.loop.candidates import BinTable, candidates, grid
 from rondel.loop.rank import Proposal, Wanted, propose, survey
 from rondel.store.box import Box

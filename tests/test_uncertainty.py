@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-
 from rondel.loop.uncertainty import block_mean, entropy, summarise
 from rondel.store.maps import statistics
 
