@@ -33,8 +33,8 @@ AXES: dict[X, str] = {
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#000000")
 """Told apart by colour-blind people (Okabe and Ito 2008), the yellow darkened to be read on white."""
 MARKERS = "os^Dv<>"
-Loss = Sequence[tuple[int, float, float]]
-"""(step, loss, learning rate) of a training run."""
+Loss = Sequence[tuple[int, float, float, float | None]]
+"""(step, loss, learning rate, loss on held-out boxes where it was looked at) of a training run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def read_csv(path: Path) -> list[CurvePoint]:
 
 
 def write_training_csv(path: Path, curve: Loss) -> None:
-    _write_rows(path, ("step", "loss", "rate"), curve)
+    _write_rows(path, ("step", "loss", "rate", "held_out"), curve)
 
 
 def summarise(points: Iterable[CurvePoint], background: str | None = None) -> list[Summary]:
@@ -167,7 +167,8 @@ def draw_training(path: Path, curve: Loss) -> None:
     """Draw loss (logarithmic) and learning rate over steps as PNG."""
     from matplotlib.ticker import LogLocator
 
-    steps, loss, rate = np.asarray(curve, float).reshape(-1, 3).T
+    steps, loss, rate, held_out = np.array(curve, float).T
+    watched = np.isfinite(held_out)
     window = max(1, len(steps) // 20)
     smooth = np.convolve(loss, np.ones(window) / window, "valid")
 
@@ -181,6 +182,8 @@ def draw_training(path: Path, curve: Loss) -> None:
             linewidth=1.8,
             label=f"mean of {window} steps",
         )
+        if watched.any():
+            above.plot(steps[watched], held_out[watched], "o", color=COLOURS[2], label="held-out boxes")
         above.set(yscale="log", ylabel="loss")
         above.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         above.yaxis.set_major_formatter("{x:g}")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def start(project: Project, kind: str, arguments: dict[str, Any]) -> Job:
         busy = locks.holder(project.folder / locks.COMPUTE)
         if busy:
             raise LockedError(
-                f"{locks.COMPUTE} is held by {busy}", "follow it with 'rondel jobs', or stop it with 'rondel jobs cancel'"
+                f"{locks.COMPUTE} is held by {busy}",
+                "follow it with 'rondel jobs', or stop it with 'rondel jobs cancel'",
             )
     job = job_rows.queue(project.database, kind, arguments)
     with log_path(project, job.id).open("ab") as log:
@@ -69,7 +71,12 @@ def refresh(project: Project, id: int) -> Job:
     job = job_rows.get(project.database, id)  # it may have ended between the two looks
     if job.state not in ENDED:
         job_rows.end(
-            project.database, id, JobState.LOST, error="its process was killed", hint="run the verb again; it goes on", exit_code=1
+            project.database,
+            id,
+            JobState.LOST,
+            error="its process was killed",
+            hint="run the verb again; it goes on",
+            exit_code=1,
         )
     return job_rows.get(project.database, id)
 
@@ -81,10 +88,8 @@ def cancel(project: Project, id: int) -> Job:
         return job
     if job.host != socket.gethostname():
         raise RondelError(f"job {id} runs on {job.host}", f"cancel it there: kill {job.pid}")
-    try:
+    with suppress(ProcessLookupError):
         os.kill(job.pid, signal.SIGTERM)
-    except ProcessLookupError:
-        pass
     return refresh(project, id)
 
 
@@ -107,10 +112,8 @@ def _alive(project: Project, job: Job) -> bool:
         return locks.holder(lock_path(project.folder, job.id)) is not None
     if job.pid is None or job.host != socket.gethostname():
         return time.time() - job.created < START_SECONDS
-    try:
+    with suppress(ChildProcessError):
         os.waitpid(job.pid, os.WNOHANG)  # an ended child of ours would stay a zombie, and look alive
-    except ChildProcessError:
-        pass
     try:
         os.kill(job.pid, 0)
     except ProcessLookupError:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..store import edits, label_boxes, pyramid
-from ..store.box import Box
 from ..store.errors import UsageError
 from ..store.importers import LabelSource
 from ..store.project import Project
@@ -32,7 +31,9 @@ def answer(project: Project, box: LabelBox, truth: LabelSource, predicted: np.nd
     """
     values = truth.read(box.box)
     if not values.any():
-        raise UsageError(f"the truth has no labels in box {box.id} ({box.box})", "give a --region where the truth is known")
+        raise UsageError(
+            f"the truth has no labels in box {box.id} ({box.box})", "give a --region where the truth is known"
+        )
     if box.state != State.OPEN:
         label_boxes.move(project.database, box.id, State.OPEN, NAME)
     stroke = edits.Stroke(
@@ -61,5 +62,3 @@ def corrections(truth: np.ndarray, predicted: np.ndarray | None) -> int:
             if section.any():
                 patches += int(label(section, connectivity=1, return_num=True)[1])  # type: ignore[index]
     return patches
-
-

@@ -4,19 +4,17 @@
                (a person)
 
 Each state is a row before its work begins, so a killed round goes on where it was. Deciding what is due loads no torch;
-the work itself is in stages.py and runs in the job's process.
+the work itself is in propose.py, learn.py and judge.py and runs in the job's process.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..store import edits, label_boxes, ledger, models
 from ..store.errors import UsageError
 from ..store.project import Project
 from ..store.records import LabelBox, Purpose, Round, RoundState, State
-
-if TYPE_CHECKING:
-    from .work import Reporter
+from .report import Report
 
 WAITING = (State.PROPOSED, State.OPEN)
 
@@ -47,7 +45,12 @@ def due(project: Project) -> Due:
     if fresh:
         number = models.next_number(project.database)
         still = f"; {len(waiting)} boxes still wait" if waiting else ""
-        return Due("train", f"train model {number} on {counted(len(fresh), 'new box', 'new boxes')}{still}", "rondel round", True)
+        return Due(
+            "train",
+            f"train model {number} on {counted(len(fresh), 'new box', 'new boxes')}{still}",
+            "rondel round",
+            True,
+        )
     if waiting:
         first = waiting[0]
         words = f"label box {first.id} of '{first.volume}', {first.purpose} ({counted(len(waiting), 'box waits', 'boxes wait')})"
@@ -75,7 +78,7 @@ def fresh_boxes(project: Project) -> list[LabelBox]:
     return [b for b in done if b.id not in newest.boxes or edits.last_number(project.database, b.id) > newest.edit]
 
 
-def work_round(project: Project, arguments: dict[str, Any], report: "Reporter") -> dict[str, Any]:
+def work_round(project: Project, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     """Do all that is due up to the next human step, at most up to the next proposals."""
     notes: list[str] = []
     while (step := due(project)).computes:
@@ -85,54 +88,56 @@ def work_round(project: Project, arguments: dict[str, Any], report: "Reporter") 
     return {"notes": notes}
 
 
-def work_train(project: Project, arguments: dict[str, Any], report: "Reporter") -> dict[str, Any]:
+def work_train(project: Project, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     """Train, score and gate a further version; the round stays as it is."""
-    from . import stages
+    from . import judge, learn
 
     current = ledger.last_round(project.database)
-    model = stages.train_model(project, current.number if current else 0, report, scratch=arguments["scratch"])
+    model = learn.train_model(project, current.number if current else 0, report, scratch=arguments["scratch"])
     notes = [f"model {model.number} trained on {counted(len(model.boxes), 'box', 'boxes')}, loss {model.loss:.3f}"]
-    notes.append(stages.score_and_gate(project, model.number, report))
+    notes.append(judge.score_and_gate(project, model.number, report))
     return {"model": model.number, "notes": notes}
 
 
-def work_score(project: Project, arguments: dict[str, Any], report: "Reporter") -> dict[str, Any]:
-    from . import stages
+def work_score(project: Project, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
+    from . import judge
 
     number = models.one(project.database, arguments["model"]).number
-    boxes = stages.score_model(project, number, report)
+    boxes = judge.score_model(project, number, report)
     return {"model": number, "notes": [f"model {number} scored on {counted(boxes, 'test box', 'test boxes')}"]}
 
 
-def work_rank(project: Project, arguments: dict[str, Any], report: "Reporter") -> dict[str, Any]:
+def work_rank(project: Project, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     """Propose more boxes in the present round."""
-    from . import stages
+    from . import propose
 
     current = ledger.last_round(project.database)
     if current is None or current.state != RoundState.LABELLING:
         raise UsageError("there is no round in which boxes are labelled", "run 'rondel round' first")
-    return {"proposed": len(stages.propose_boxes(project, current, arguments["count"], 0, report))}
+    return {"proposed": len(propose.propose_boxes(project, current, arguments["count"], 0, report))}
 
 
-def work_predict(project: Project, arguments: dict[str, Any], report: "Reporter") -> dict[str, Any]:
-    from . import stages
+def work_predict(project: Project, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
+    from . import propose
 
     number = models.one(project.database, arguments["model"]).number
-    return stages.predict_volume(project, arguments["volume"], number, report, probabilities=arguments["probabilities"])
+    return propose.predict_volume(
+        project, arguments["volume"], number, report, probabilities=arguments["probabilities"]
+    )
 
 
-def rank_step(project: Project, report: "Reporter", notes: list[str]) -> None:
+def rank_step(project: Project, report: Report, notes: list[str]) -> None:
     """Propose the boxes of a round, and drop what earlier rounds left unopened."""
-    from . import stages
+    from . import propose
 
     current = ledger.last_round(project.database) or _open_round(project)
     settings = project.settings
     if current.number == 1 and settings.test.boxes and not _has_test_boxes(project):
-        tests = stages.propose_test_boxes(project, current, settings.test.boxes, report)
+        tests = propose.propose_test_boxes(project, current, settings.test.boxes, report)
         notes.append(f"{counted(len(tests), 'test box', 'test boxes')} proposed: they are never trained on")
     have = label_boxes.select(project.database, round=current.number, purpose=Purpose.TRAIN)
     if not have:
-        have = stages.propose_boxes(project, current, settings.boxes.per_round, settings.boxes.reserve, report)
+        have = propose.propose_boxes(project, current, settings.boxes.per_round, settings.boxes.reserve, report)
         label_boxes.drop_proposed(project.database, current.number)
     wanted = settings.boxes.per_round + settings.boxes.reserve
     short = f" of {wanted} asked for: no more fit" if len(have) < wanted else ""
@@ -140,22 +145,22 @@ def rank_step(project: Project, report: "Reporter", notes: list[str]) -> None:
     ledger.set_round(project.database, current.number, RoundState.LABELLING)
 
 
-def train_step(project: Project, report: "Reporter", notes: list[str]) -> None:
-    from . import stages
+def train_step(project: Project, report: Report, notes: list[str]) -> None:
+    from . import learn
 
     current = _current(project)
     ledger.set_round(project.database, current.number, RoundState.TRAINING)
-    model = stages.train_model(project, current.number, report, finish_round=True)
+    model = learn.train_model(project, current.number, report, finish_round=True)
     notes.append(f"model {model.number} trained on {counted(len(model.boxes), 'box', 'boxes')}, loss {model.loss:.3f}")
 
 
-def score_step(project: Project, report: "Reporter", notes: list[str]) -> None:
+def score_step(project: Project, report: Report, notes: list[str]) -> None:
     """Score the round's model, apply the gate, close the round, back the database up and begin the next round."""
-    from . import stages
+    from . import judge
 
     current = _current(project)
     if current.trained is not None:
-        notes.append(stages.score_and_gate(project, current.trained, report))
+        notes.append(judge.score_and_gate(project, current.trained, report))
     ledger.set_round(project.database, current.number, RoundState.CLOSED)
     project.database.back_up(project.folder / "backups", project.settings.rounds.keep_backups)
     _open_round(project)
@@ -181,4 +186,3 @@ def _current(project: Project) -> Round:
 
 def _has_test_boxes(project: Project) -> bool:
     return bool(label_boxes.select(project.database, purpose=Purpose.TEST))
-

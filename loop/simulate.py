@@ -7,23 +7,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..store import importers, label_boxes, labels, ledger, models
+from ..store import importers, label_boxes, labels, ledger, models, settings_file
 from ..store import project as projects
-from ..store import settings as settings_module
 from ..store.atomic import write_text
 from ..store.box import Box
 from ..store.errors import LabelError, UsageError
 from ..store.maps import Maps
 from ..store.project import Project
 from ..store.records import LabelBox, Purpose, RoundState, State, VolumeRecord
-from . import curves, oracle, rounds, stages
+from . import curves, judge, learn, oracle, propose, rounds
 from .curves import CurvePoint
 from .metrics import count, summarise
-
-if TYPE_CHECKING:
-    from .work import Reporter
+from .report import Report
 
 DENSE = "dense"
 """The reference arm: all labels of the region at once, trained for as many steps as the rounds take together."""
@@ -43,7 +40,7 @@ class Request:
     score_region: Box
 
 
-def work_simulate(project: Project, arguments: dict[str, Any], report: "Reporter") -> dict[str, Any]:
+def work_simulate(project: Project, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     """Run every strategy with every seed; leaves curve.csv, curve.png and result.json beside the working project.
 
     `project` is the simulation's own: it holds the volume and the settings, and the runs are made inside its folder.
@@ -57,17 +54,18 @@ def work_simulate(project: Project, arguments: dict[str, Any], report: "Reporter
         name = f"{strategy}, seed {seed} ({number + 1} of {len(runs)})"
         points += Run(project, request, strategy, seed, _Prefixed(report, name), notes).points()
         curves.write_csv(out / "curve.csv", points)
-    curves.draw(out / "curve.png", points)
+    background = project.classes[0].name
+    curves.draw(out / "curve.png", points, background=background)
     notes = list(dict.fromkeys(notes))
     write_text(out / "result.json", json.dumps({"schema": 1, **_summary(request, points), "notes": notes}, indent=1))
-    return {"out": str(out), "table": curves.table(points), "notes": notes}
+    return {"out": str(out), "table": curves.table(points, background), "notes": notes}
 
 
 class Run:
     """One strategy with one seed, in a project of its own."""
 
     def __init__(
-        self, parent: Project, request: Request, strategy: str, seed: int, report: "Reporter", notes: list[str]
+        self, parent: Project, request: Request, strategy: str, seed: int, report: Report, notes: list[str]
     ) -> None:
         self.request, self.strategy, self.seed, self.report, self.notes = request, strategy, seed, report, notes
         self.record = parent.volume_record(request.volume)
@@ -108,10 +106,14 @@ class Run:
                   for cell in cells if not cell.empty]  # fmt: skip
         for id in label_boxes.add(self.project.database, wanted):
             found = oracle.answer(self.project, label_boxes.get(self.project.database, id), self.request.truth, None)
-            self.voxels, self.actions, self.boxes = self.voxels + found.voxels, self.actions + found.actions, self.boxes + 1
+            self.voxels, self.actions, self.boxes = (
+                self.voxels + found.voxels,
+                self.actions + found.actions,
+                self.boxes + 1,
+            )
         began = time.monotonic()
-        model = stages.train_model(self.project, 0, self.report)
-        stages.score_and_gate(self.project, model.number, self.report)
+        model = learn.train_model(self.project, 0, self.report)
+        judge.score_and_gate(self.project, model.number, self.report)
         self.seconds += time.monotonic() - began
         return self._score(model.number)
 
@@ -127,14 +129,20 @@ class Run:
         for box in waiting:
             predicted = maps.read_classes(box.box) if maps else None
             found = oracle.answer(self.project, box, self.request.truth, predicted)
-            self.voxels, self.actions, self.boxes = self.voxels + found.voxels, self.actions + found.actions, self.boxes + 1
+            self.voxels, self.actions, self.boxes = (
+                self.voxels + found.voxels,
+                self.actions + found.actions,
+                self.boxes + 1,
+            )
 
     def _ensure_two_classes(self) -> None:
         """Go on labelling until a second class was met, as a person would before training."""
         while not self._two_classes():
             current = ledger.last_round(self.project.database)
-            if current is None or not stages.propose_boxes(self.project, current, 1, 0, self.report):
-                raise LabelError("the region's boxes hold one class only", "simulate where the truth has several classes")
+            if current is None or not propose.propose_boxes(self.project, current, 1, 0, self.report):
+                raise LabelError(
+                    "the region's boxes hold one class only", "simulate where the truth has several classes"
+                )
             self._answer()
             self.notes.append(f"{self.strategy}, seed {self.seed}: boxes were added until a second class was met")
 
@@ -146,17 +154,20 @@ class Run:
 
     def _score(self, number: int) -> list[CurvePoint]:
         """Score a version on all of the score region, with an interval over its blocks."""
-        stages.predict_volume(self.project, self.record.name, number, self.report, region=self.request.score_region)
+        propose.predict_volume(self.project, self.record.name, number, self.report, region=self.request.score_region)
         maps = Maps.open(self.project.folder, self.record.name, number)
         values, counts = self.project.label_values, []
-        for block in score_blocks(self.request.score_region, stages.box_shape(self.project, self.record)):
+        for block in score_blocks(self.request.score_region, propose.box_shape(self.project, self.record)):
             counts.append(count(self.request.truth.read(block), maps.read_classes(block), values))
         table = self.project.settings.test
         scores = summarise(counts, values, table.bootstrap, table.interval, self.seed)
         shutil.rmtree(maps.folder)  # scores are kept, maps of every version of every run would fill the disk
         ledger.forget_tiles(self.project.database, self.record.name, number)
         names = {c.value: c.name for c in self.project.classes}
-        round_number = len([r for r in ledger.rounds(self.project.database) if r.state == RoundState.CLOSED]) or self.request.rounds
+        round_number = (
+            len([r for r in ledger.rounds(self.project.database) if r.state == RoundState.CLOSED])
+            or self.request.rounds
+        )
         return [
             CurvePoint(self.strategy, self.seed, round_number, self.boxes, self.voxels, self.actions, round(self.seconds, 2),
                        names[s.label], s.dice, s.low, s.high) for s in scores
@@ -166,14 +177,11 @@ class Run:
 class _Prefixed:
     """A reporter that says which run a stage belongs to."""
 
-    def __init__(self, report: "Reporter", name: str) -> None:
+    def __init__(self, report: Report, name: str) -> None:
         self.report, self.name = report, name
 
     def __call__(self, stage: str, done: float, total: float, unit: str, text: str = "") -> None:
         self.report(stage, done, total, unit, f"{self.name} {text}".strip())
-
-    def check(self) -> None:
-        self.report.check()
 
     @property
     def cancelled(self) -> bool:
@@ -199,7 +207,8 @@ def _request(project: Project, arguments: dict[str, Any]) -> Request:
     score_region = Box.parse(arguments["score_region"], record.shape)
     if region.overlaps(score_region):
         raise UsageError(
-            f"--region {region} and --score-region {score_region} overlap", "never score voxels that could have been labelled"
+            f"--region {region} and --score-region {score_region} overlap",
+            "never score voxels that could have been labelled",
         )
     return Request(
         record.name, truth, tuple(arguments["strategies"]), arguments["rounds"], arguments["boxes"], arguments["seeds"],
@@ -222,7 +231,7 @@ def _own_project(parent: Project, record: VolumeRecord, request: Request, strate
         tree["rank"] |= {"strategy": strategy}
     project = projects.create(folder, [c.name for c in parent.classes], seed=seed)
     project.close()
-    settings_module.write(folder / "project.toml", settings_module.parse(tree, "--strategy"))
+    settings_file.write(folder / "project.toml", settings_file.parse(tree, "--strategy"))
     project = projects.open_project(folder)
     url = record.url if "://" in record.url else str((parent.folder / record.url).resolve())
     projects.add_volume(project, replace(record, url=url, imported=False, truth=None))
@@ -259,5 +268,3 @@ def mean_dice(points: Sequence[CurvePoint], round: int) -> float:
     own = [p for p in points if p.round == round]
     first = own[0].label
     return sum(p.dice or 0.0 for p in own if p.label != first) / max(1, len(own) - 1)
-
-

@@ -2,7 +2,7 @@
 
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,7 @@ from ..store.errors import LabelError, UsageError
 from ..store.maps import Maps
 from ..store.project import Project
 from ..store.records import EditKind, LabelBox, Purpose, State, VolumeRecord
-
-if TYPE_CHECKING:
-    from .work import Reporter
+from .report import Report
 
 REMOTE = ("http://", "https://")
 PURPOSES = ("train", "test", "truth")
@@ -37,7 +35,7 @@ def volume_name(image: str) -> str:
     return name
 
 
-def work_import(project: Project, arguments: dict[str, Any], report: "Reporter") -> dict[str, Any]:
+def work_import(project: Project, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     """Add an image, labels, or both; returns what was added."""
     name = arguments["name"]
     if arguments["image"]:
@@ -55,7 +53,7 @@ def work_import(project: Project, arguments: dict[str, Any], report: "Reporter")
     return {"volume": record.name, "boxes": len(boxes)}
 
 
-def add_image(project: Project, arguments: dict[str, Any], report: "Reporter") -> VolumeRecord:
+def add_image(project: Project, arguments: dict[str, Any], report: Report) -> VolumeRecord:
     """Reference an OME-Zarr image, or import another one, and record it as a volume."""
     image, name = arguments["image"], arguments["name"]
     normalise = project.settings.normalise
@@ -81,7 +79,12 @@ def add_image(project: Project, arguments: dict[str, Any], report: "Reporter") -
 
 
 def import_labels(
-    project: Project, record: VolumeRecord, path: Path, mapping: dict[int, int] | None, purpose: Purpose, report: "Reporter"
+    project: Project,
+    record: VolumeRecord,
+    path: Path,
+    mapping: dict[int, int] | None,
+    purpose: Purpose,
+    report: Report,
 ) -> list[int]:
     """Journal labels that exist already, as done boxes on the label chunk grid; returns the boxes' ids.
 
@@ -106,7 +109,9 @@ def import_labels(
     return ids
 
 
-def import_truth(project: Project, record: VolumeRecord, path: Path, mapping: dict[int, int] | None, report: "Reporter"):
+def import_truth(
+    project: Project, record: VolumeRecord, path: Path, mapping: dict[int, int] | None, report: Report
+):
     """Keep dense labels for oracles: they are not journalled and never trained on."""
     source = _open(project, record, path, mapping)
     for n, block in enumerate(grid := list(_blocks(record)), 1):
@@ -120,7 +125,7 @@ def import_truth(project: Project, record: VolumeRecord, path: Path, mapping: di
     projects.set_truth(project, record.name, project.truth_path(record.name).relative_to(project.folder).as_posix())
 
 
-def work_export(project: Project, arguments: dict[str, Any], report: "Reporter") -> dict[str, Any]:
+def work_export(project: Project, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     """Write labels or a model's output on a volume to OME-Zarr or OME-TIFF."""
     record = project.volume_record(arguments["volume"])
     target, what, region = Path(arguments["target"]), arguments["what"], record.box
@@ -167,23 +172,35 @@ def _map_reader(project: Project, record: VolumeRecord, what: str, number: int |
         )
     maps = Maps.open(project.folder, record.name, model.number)
     names = model.classes if what == "probabilities" else ()
-    return {"classes": maps.read_classes, "uncertainty": maps.read_uncertainty, "probabilities": maps.read_probabilities}[
-        what
-    ], names
+    return {
+        "classes": maps.read_classes,
+        "uncertainty": maps.read_uncertainty,
+        "probabilities": maps.read_probabilities,
+    }[what], names
 
 
 def _import_block(
-    project: Project, record: VolumeRecord, block: Box, values: np.ndarray, purpose: Purpose, origin: str, known: LabelBox | None
+    project: Project,
+    record: VolumeRecord,
+    block: Box,
+    values: np.ndarray,
+    purpose: Purpose,
+    origin: str,
+    known: LabelBox | None,
 ) -> int:
     """Write one block as a box and an edit; a block that an interrupted import finished is left as it is."""
     if known and known.state == State.DONE:
         return known.id
     database, person = project.database, projects.person()
-    box = LabelBox(0, record.name, block, 0, purpose, State.OPEN, 0.0, f"imported from {origin}", "import", person=person)
+    box = LabelBox(
+        0, record.name, block, 0, purpose, State.OPEN, 0.0, f"imported from {origin}", "import", person=person
+    )
     id = known.id if known else label_boxes.add(database, [box])[0]
     edits.submit(
         project,
-        edits.Stroke(EditKind.IMPORT, record.name, block, values > 0, values, person, f"import-{record.name}-{id}", 1, id),
+        edits.Stroke(
+            EditKind.IMPORT, record.name, block, values > 0, values, person, f"import-{record.name}-{id}", 1, id
+        ),
     )
     label_boxes.move(database, id, State.DONE, person)
     return id
@@ -212,10 +229,8 @@ def _channels(image: Path) -> int:
     return metadata.levels[0].shape[names.index("c")] if "c" in names else 1
 
 
-def _progress(report: "Reporter", stage: str):
+def _progress(report: Report, stage: str):
     def progress(done: float, total: float, unit: str) -> None:
         report(stage, done, total, unit)
 
     return progress
-
-

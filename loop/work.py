@@ -2,50 +2,19 @@
 
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..store import job_rows, locks
-from ..store.database import Database
 from ..store.errors import Cancelled, RondelError, SpaceError
 from ..store.project import Project, open_project
-from ..store.records import JobState, Progress
+from ..store.records import JobState
 from .jobs import LIGHT, lock_path
+from .report import Report, Reporter
 
-REPORT_SECONDS = 0.25
 LOCK_SECONDS = 5.0
-
-
-class Reporter:
-    """Tells how far a job is, at most four times a second, on a connection that need not be durable."""
-
-    def __init__(self, folder: Path, job: int) -> None:
-        self.database = Database(folder / "project.db", durable=False)
-        self.job = job
-        self.stage = ""
-        self.last = 0.0
-        self.cancelled = False
-
-    def __call__(self, stage: str, done: float, total: float, unit: str, text: str = "") -> None:
-        """Report a stage's progress; raises Cancelled when the job was asked to stop."""
-        self.check()
-        now = time.monotonic()
-        if stage == self.stage and now - self.last < REPORT_SECONDS and done < total:
-            return
-        if stage != self.stage:
-            print(f"{time.strftime('%H:%M:%S')} {stage}", flush=True)
-        self.stage, self.last = stage, now
-        job_rows.set_progress(self.database, self.job, Progress(stage, done, total, unit, text, time.time()))
-
-    def check(self) -> None:
-        if self.cancelled:
-            raise Cancelled("the job was asked to stop", "run the verb again; it goes on from here")
-
-    def stop(self, *_: object) -> None:
-        self.cancelled = True
 
 
 def main(folder: Path, job_id: int) -> int:
@@ -87,7 +56,7 @@ def _under_lock(project: Project, kind: str, arguments: dict[str, Any], report: 
         return work(project, arguments, report)
 
 
-Work = Callable[[Project, dict[str, Any], Reporter], dict[str, Any]]
+Work = Callable[[Project, dict[str, Any], Report], dict[str, Any]]
 
 
 def kinds() -> dict[str, Work]:

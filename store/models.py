@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,10 +40,17 @@ class Draft:
     """Training curve: step, loss, learning rate, loss on held-out boxes."""
 
 
-def save(project: Project, draft: Draft, arrays: "dict[str, np.ndarray]", *, finish_round: bool = False) -> Model:
+def save(
+    project: Project,
+    draft: Draft,
+    arrays: "dict[str, np.ndarray]",
+    *,
+    finish_round: bool = False,
+    add: Callable[[Path], None] = lambda folder: None,
+) -> Model:
     """Write a version to its folder, then list it; a kill at any moment leaves no half version listed.
 
-    With `finish_round` the round moves on to scoring in the same commit, so that it never trains twice.
+    `add` may write further files into the folder before it is listed. With `finish_round` the round moves on to scoring in the same commit, so that it never trains twice.
     """
     import numpy as np
     from safetensors.numpy import save as to_bytes
@@ -63,6 +71,7 @@ def save(project: Project, draft: Draft, arrays: "dict[str, np.ndarray]", *, fin
         }  # fmt: skip
         write_bytes(beside / WEIGHTS, weights)
         write_bytes(beside / CARD, json.dumps(card, indent=1).encode())
+        add(beside)
         beside.rename(folder)
         sync_folder(folder.parent)
     except OSError as error:

@@ -85,7 +85,7 @@ def create(folder: Path, classes: list[str], name: str = "", seed: int = 0) -> P
 
     Raises ProjectError when the folder holds a project already, UsageError when the classes will not do.
     """
-    from . import settings as settings_module
+    from . import settings_file
 
     if (folder / "project.toml").exists() or (folder / "project.db").exists():
         raise ProjectError(f"{folder} already holds a project", "choose another folder, or use it with -p")
@@ -94,12 +94,12 @@ def create(folder: Path, classes: list[str], name: str = "", seed: int = 0) -> P
             f"--classes names {len(classes)} class", "name at least two, the first for everything else: background,cell"
         )
     name = name or folder.resolve().name
-    settings = settings_module.draft(name, classes, seed)
+    settings = settings_file.draft(name, classes, seed)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for sub in FOLDERS:
             (folder / sub).mkdir(exist_ok=True)
-        settings_module.write(folder / "project.toml", settings)
+        settings_file.write(folder / "project.toml", settings)
         return Project(folder, settings, Database(folder / "project.db", create=True))
     except OSError as error:
         raise SpaceError(
@@ -109,7 +109,7 @@ def create(folder: Path, classes: list[str], name: str = "", seed: int = 0) -> P
 
 def open_project(folder: Path, *, durable: bool = True) -> Project:
     """Open a project; raises ProjectError or SettingsError saying what is wrong with it."""
-    from . import settings as settings_module
+    from . import settings_file
 
     if not (folder / "project.toml").is_file():
         raise ProjectError(
@@ -117,7 +117,7 @@ def open_project(folder: Path, *, durable: bool = True) -> Project:
         )
     database = Database(folder / "project.db", durable=durable)
     try:
-        return Project(folder, settings_module.load(folder / "project.toml"), database)
+        return Project(folder, settings_file.load(folder / "project.toml"), database)
     except BaseException:
         database.close()
         raise

@@ -31,10 +31,13 @@ def _version(wanted: bool) -> None:
 def before_verb(
     context: typer.Context,
     project: Annotated[
-        Path | None, typer.Option("-p", "--project", envvar="RONDEL_PROJECT", help="Project folder; the present one by default.")
+        Path | None,
+        typer.Option("-p", "--project", envvar="RONDEL_PROJECT", help="Project folder; the present one by default."),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Annotation rounds for volumes too large to look through; without a verb, the project's state and what is due.
 

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any, Literal
 
 from ..loop import rounds as round_order
 from ..store import ledger, models
@@ -44,7 +45,11 @@ def _make_volume(folder: Path, seed: int) -> list[str]:
     image, truth, classes = tissue(SHAPE, SPACING_NM, seed)
     folder.mkdir(parents=True, exist_ok=True)
     label = ngff.LabelMetadata(tuple((k + 1, c, COLOURS[k]) for k, c in enumerate(classes)), f"../{NAME}.ome.zarr")
-    for array, ending, kind, metadata in ((image, "", "image", None), (truth, ".truth", "mode", label)):
+    outputs: tuple[tuple[Any, str, Literal["image", "mode"], Any], ...] = (
+        (image, "", "image", None),
+        (truth, ".truth", "mode", label),
+    )
+    for array, ending, kind, metadata in outputs:
         exporters.export_ome_zarr(
             folder / f"{NAME}{ending}.ome.zarr", lambda box, array=array: array[box.slices], name=NAME, axes="zyx",
             shape=SHAPE, dtype="uint8", spacing_nm=SPACING_NM, translation_nm=(0.0, 0.0, 0.0), unit="nanometer",
@@ -75,8 +80,11 @@ def _answer_rounds(project: Project, folder: Path, count: int) -> None:
         points += _points(project, totals, time.monotonic() - began)
         door.note(door.status_lines(project)[1])
     curves.write_csv(folder / "curve.csv", points)
-    curves.draw(folder / "curve.png", points)
-    door.say(curves.table(points), f"written to {folder}: curve.csv, curve.png")
+    background = project.classes[0].name
+    curves.draw(folder / "curve.png", points, background=background)
+    door.say(
+        curves.table(points, background), curves.plot(points, background), f"written to {folder}: curve.csv, curve.png"
+    )
 
 
 def _points(project: Project, totals: dict[str, int], seconds: float) -> list:

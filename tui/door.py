@@ -76,7 +76,10 @@ def jsonable(thing: Any) -> Any:
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print aligned columns under a head; numbers to the right, None as n/a."""
     cells = [[plain("n/a" if v is None else str(v)) for v in row] for row in rows]
-    right = [all(row[i].replace(".", "").replace("-", "").isdigit() or row[i] == "n/a" for row in cells) for i in range(len(head))]
+    right = [
+        all(row[i].replace(".", "").replace("-", "").isdigit() or row[i] == "n/a" for row in cells)
+        for i in range(len(head))
+    ]
     widths = [max(len(str(row[i])) for row in [list(head), *cells]) for i in range(len(head))]
     for row in [list(head), *cells]:
         print("  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right)).rstrip())
@@ -138,7 +141,9 @@ def status_lines(project: Project) -> list[str]:
     """Write the state of a project in a few lines: round, champion, boxes, jobs, and what is due."""
     facts = status_facts(project)
     current, champion = facts["round"], facts["champion"]
-    head = f"round {current.number} of {facts['rounds_planned']} planned, {current.state}" if current else "no round yet"
+    head = (
+        f"round {current.number} of {facts['rounds_planned']} planned, {current.state}" if current else "no round yet"
+    )
     lines = [f"{facts['name']}: {head}; volumes: {', '.join(facts['volumes']) or 'none'}"]
     if champion:
         lines.append(f"champion: model {champion.number}, {score_text(project, champion.number)}")

@@ -18,7 +18,9 @@ def spacing(text: str | None) -> list[float] | None:
     except ValueError:
         values = []
     if len(values) not in (2, 3) or any(not math.isfinite(v) or v <= 0 for v in values):
-        raise UsageError(f"--spacing {text} will not do", "give the voxel size as z,y,x, each above 0: --spacing 50,4,4")
+        raise UsageError(
+            f"--spacing {text} will not do", "give the voxel size as z,y,x, each above 0: --spacing 50,4,4"
+        )
     return values if len(values) == 3 else [values[0], *values]
 
 
@@ -36,4 +38,6 @@ def mapping(text: str | None) -> dict[int, int]:
         pairs = [part.split("=") for part in names(text)]
         return {int(old): int(new) for old, new in pairs}
     except ValueError:
-        raise UsageError(f"--map {text} will not do", "write it as --map 0=1,1=2: value of the file = label value") from None
+        raise UsageError(
+            f"--map {text} will not do", "write it as --map 0=1,1=2: value of the file = label value"
+        ) from None

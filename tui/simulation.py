@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..store import project as projects
-from ..store import settings as settings_module
+from ..store import settings_file
 from ..store.errors import UsageError
 from ..store.project import Project
 from . import door, parse
@@ -16,13 +16,21 @@ LEFT = ("curve.csv", "curve.png", "result.json")
 
 
 def run(
-    named: Project, volume: str | None, truth: Path | None, mapping: str | None, out: Path, keep: bool, request: dict[str, Any]
+    named: Project,
+    volume: str | None,
+    truth: Path | None,
+    mapping: str | None,
+    out: Path,
+    keep: bool,
+    request: dict[str, Any],
 ) -> None:
     """Copy settings and volume into --out, simulate there, print the learning curve, and clear up."""
     record = named.only_volume(volume)
     path = truth or (named.folder / record.truth if record.truth else None)
     if path is None or not path.exists():
-        raise UsageError("there is no truth to simulate with", "give one: --truth FILE, or 'rondel add … --labels FILE --as truth'")
+        raise UsageError(
+            "there is no truth to simulate with", "give one: --truth FILE, or 'rondel add … --labels FILE --as truth'"
+        )
     if named.folder.resolve() in [out.resolve(), *out.resolve().parents]:
         raise UsageError(f"--out {out} lies in the project", "choose a folder outside of it")
     there = [name for name in (*LEFT, OWN) if (out / name).exists()]
@@ -30,7 +38,7 @@ def run(
         raise UsageError(f"{out} holds {there[0]} already", "choose another --out, or remove it")
     url = record.url if "://" in record.url else str((named.folder / record.url).resolve())
     with projects.create(out / OWN, [c.name for c in named.classes]) as own:
-        settings_module.write(out / OWN / "project.toml", named.settings)
+        settings_file.write(out / OWN / "project.toml", named.settings)
         projects.add_volume(own, replace(record, url=url, imported=False, truth=None))
     try:
         with projects.open_project(out / OWN) as own:

@@ -55,7 +55,9 @@ def boxes_list(
 def boxes_add(
     context: typer.Context,
     region: Annotated[str, typer.Argument(help="Region z0:z1,y0:y1,x0:x1 in voxels of the working level.")],
-    volume: Annotated[str | None, typer.Option("--volume", help="Name of the volume; may be left out when there is one.")] = None,
+    volume: Annotated[
+        str | None, typer.Option("--volume", help="Name of the volume; may be left out when there is one.")
+    ] = None,
     test: Annotated[bool, typer.Option("--test", help="Make it a test box, never trained on.")] = False,
 ) -> None:
     """Add a label box by hand.
@@ -149,17 +151,22 @@ def label(
         opened = importers.open_labels(source, parse.mapping(mapping) or None, len(project.classes))
         if tuple(opened.shape) != box.box.shape:
             raise LabelError(
-                f"{source.name} has shape {tuple(opened.shape)}, box {id} has {box.box.shape}", "save exactly the box, axes z,y,x"
+                f"{source.name} has shape {tuple(opened.shape)}, box {id} has {box.box.shape}",
+                "save exactly the box, axes z,y,x",
             )
         values = opened.read(Box.of_shape(box.box.shape))
         if box.state != State.OPEN:
             label_boxes.move(project.database, id, State.OPEN, person())
-        stroke = edits.Stroke(EditKind.IMPORT, box.volume, box.box, np.ones(values.shape, bool), values, person(), *_sender(), id)
+        stroke = edits.Stroke(
+            EditKind.IMPORT, box.volume, box.box, np.ones(values.shape, bool), values, person(), *_sender(), id
+        )
         edit = edits.submit(project, stroke)
         if not keep_open:
             finish(project, id)
         known = int((values > 0).sum())
-        door.say(f"edit {edit.number}: {known} of {values.size} voxels of box {id} labelled{'' if keep_open else ', done'}")
+        door.say(
+            f"edit {edit.number}: {known} of {values.size} voxels of box {id} labelled{'' if keep_open else ', done'}"
+        )
 
 
 def skip(
@@ -195,7 +202,13 @@ def history(
         door.emit("edits", found)
         return
     head = ("edit", "kind", "box", "volume", "region z,y,x", "voxels", "person", "when", "")
-    door.table(head, [(e.number, e.kind, e.box, e.volume, e.region, e.voxels, e.person, door.when(e.created), _fate(e)) for e in found])
+    door.table(
+        head,
+        [
+            (e.number, e.kind, e.box, e.volume, e.region, e.voxels, e.person, door.when(e.created), _fate(e))
+            for e in found
+        ],
+    )
 
 
 def undo(context: typer.Context, box: BoxOption = None) -> None:
@@ -225,7 +238,9 @@ def redo(context: typer.Context, box: BoxOption = None) -> None:
 def revert(
     context: typer.Context,
     id: Id,
-    to: Annotated[int | None, typer.Option("--to", min=0, help="Edit whose state comes back; before the box's first by default.")] = None,
+    to: Annotated[
+        int | None, typer.Option("--to", min=0, help="Edit whose state comes back; before the box's first by default.")
+    ] = None,
 ) -> None:
     """Put a box back to what it was; this is an edit too and can be undone.
 
@@ -270,7 +285,9 @@ def finish(project: Project, id: int) -> None:
 def _box(project: Project, box: int | None) -> int:
     if box is not None:
         return label_boxes.get(project.database, box).id
-    row = project.database.row("SELECT box FROM edit WHERE person = ? AND box NOT NULL ORDER BY number DESC LIMIT 1", person())
+    row = project.database.row(
+        "SELECT box FROM edit WHERE person = ? AND box NOT NULL ORDER BY number DESC LIMIT 1", person()
+    )
     if row is None:
         raise UsageError(f"{person()} has edited no box yet", "name one with --box")
     return row["box"]

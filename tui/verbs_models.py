@@ -11,7 +11,9 @@ from ..store.errors import UsageError
 from ..store.project import Project, person
 from . import door
 
-models = typer.Typer(help="List the model versions, use an older one, compare two, note something.", invoke_without_command=True)
+models = typer.Typer(
+    help="List the model versions, use an older one, compare two, note something.", invoke_without_command=True
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Number = Annotated[int, typer.Argument(help="Number of the model.")]
@@ -74,12 +76,21 @@ def models_compare(context: typer.Context, first: Number, second: Number, json: 
         rows = []
         for c in project.classes:
             a, b = (s[c.value].dice if c.value in s else None for s in scores)
-            rows.append((c.name, door.number(a), door.number(b), door.number(b - a if a is not None and b is not None else None)))
+            rows.append(
+                (
+                    c.name,
+                    door.number(a),
+                    door.number(b),
+                    door.number(b - a if a is not None and b is not None else None),
+                )
+            )
         door.table(("class", f"Dice of {first}", f"Dice of {second}", "difference"), rows)
 
 
 @models.command("note")
-def models_note(context: typer.Context, number: Number, text: Annotated[str, typer.Argument(help="What to remember.")]) -> None:
+def models_note(
+    context: typer.Context, number: Number, text: Annotated[str, typer.Argument(help="What to remember.")]
+) -> None:
     """Write a note to a version.
 
     Example: rondel -p cells models note 2 "before the new staining"
@@ -108,7 +119,12 @@ def export(
     if what == "labels" and model is not None:
         raise UsageError("labels are not a model's", "leave --model out, or export --what classes")
     with door.opened(context) as project:
-        request = {"volume": project.volume_record(volume).name, "target": str(target.resolve()), "what": what, "model": model}
+        request = {
+            "volume": project.volume_record(volume).name,
+            "target": str(target.resolve()),
+            "what": what,
+            "model": model,
+        }
         if door.run(project, "export", request, detach=detach):
             door.say(f"{what} of {volume} written to {target}")
 

@@ -62,7 +62,9 @@ def predict(
     context: typer.Context,
     volume: Volume = None,
     model: Annotated[int | None, typer.Option("--model", help="Model version; the champion by default.")] = None,
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="Keep the probabilities of all classes too.")] = False,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Keep the probabilities of all classes too.")
+    ] = False,
     detach: Detach = False,
 ) -> None:
     """Predict a whole volume; what was predicted already is not done again.
@@ -71,14 +73,18 @@ def predict(
     """
     with door.opened(context) as project:
         name = project.only_volume(volume).name
-        result = door.run(project, "predict", {"volume": name, "model": model, "probabilities": probabilities}, detach=detach)
+        result = door.run(
+            project, "predict", {"volume": name, "model": model, "probabilities": probabilities}, detach=detach
+        )
         if result:
             door.say(f"{name} predicted by model {result['model']}: {result['tiles']} tiles, {result['seconds']:.1f} s")
 
 
 def train(
     context: typer.Context,
-    scratch: Annotated[bool, typer.Option("--scratch", help="Start from new weights instead of the champion's.")] = False,
+    scratch: Annotated[
+        bool, typer.Option("--scratch", help="Start from new weights instead of the champion's.")
+    ] = False,
     detach: Detach = False,
 ) -> None:
     """Train a new version on all done train boxes, score it and apply the gate; the round stays as it is.
@@ -137,7 +143,17 @@ def rounds(context: typer.Context, json: Json = False) -> None:
         for entry in found:
             done = label_boxes.select(project.database, round=entry.number, state=[State.DONE])
             dice = ledger.mean_dice(ledger.scores(project.database, entry.trained)) if entry.trained else None
-            rows.append((entry.number, entry.state, len(done), entry.trained, door.number(dice), entry.strategy, door.when(entry.created)))
+            rows.append(
+                (
+                    entry.number,
+                    entry.state,
+                    len(done),
+                    entry.trained,
+                    door.number(dice),
+                    entry.strategy,
+                    door.when(entry.created),
+                )
+            )
         door.table(("round", "state", "boxes done", "model", "mean Dice", "strategy", "began"), rows)
 
 
@@ -162,7 +178,10 @@ def jobs_list(context: typer.Context, json: Json = False) -> None:
         if json:
             door.emit("jobs", found)
             return
-        rows = [(j.id, j.kind, j.state, door.when(j.created), door.seconds(j), door.progress_text(project, j)) for j in found]
+        rows = [
+            (j.id, j.kind, j.state, door.when(j.created), door.seconds(j), door.progress_text(project, j))
+            for j in found
+        ]
         door.table(("job", "kind", "state", "began", "seconds", ""), rows)
 
 
@@ -191,15 +210,26 @@ def jobs_cancel(context: typer.Context, id: Annotated[int, typer.Argument(help="
 def simulate(
     context: typer.Context,
     volume: Volume = None,
-    truth: Annotated[Path | None, typer.Option("--truth", help="Dense labels; those added --as truth by default.")] = None,
-    mapping: Annotated[str | None, typer.Option("--map", help="Values of the truth file to label values: 0=1,1=2.")] = None,
+    truth: Annotated[
+        Path | None, typer.Option("--truth", help="Dense labels; those added --as truth by default.")
+    ] = None,
+    mapping: Annotated[
+        str | None, typer.Option("--map", help="Values of the truth file to label values: 0=1,1=2.")
+    ] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds of each run.")] = 5,
     boxes: Annotated[int, typer.Option("--boxes", min=1, help="Boxes that the oracle labels in a round.")] = 8,
-    strategy: Annotated[list[str], typer.Option("--strategy", help="random, foreground, entropy, or dense (all labels at once); repeat it.")] = ["foreground"],  # noqa: B006
+    strategy: Annotated[
+        list[str],
+        typer.Option("--strategy", help="random, foreground, entropy, or dense (all labels at once); repeat it."),
+    ] = ["foreground"],  # noqa: B006
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each strategy, with seeds 0, 1, 2 …")] = 3,
     region: Annotated[str, typer.Option("--region", help="Where boxes may lie, z0:z1,y0:y1,x0:x1.")] = ":,:,:",
-    score_region: Annotated[str | None, typer.Option("--score-region", help="Where the score is taken, apart from --region.")] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for curve.csv, curve.png and result.json.")] = Path("curves"),
+    score_region: Annotated[
+        str | None, typer.Option("--score-region", help="Where the score is taken, apart from --region.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for curve.csv, curve.png and result.json.")] = Path(
+        "curves"
+    ),
     keep: Annotated[bool, typer.Option("--keep", help="Keep the projects of the runs.")] = False,
 ) -> None:
     """Find out what rounds would bring: an oracle answers from a dense truth, in projects of its own under --out.
@@ -218,5 +248,3 @@ def simulate(
             project, volume, truth, mapping, out, keep,
             {"rounds": rounds, "boxes": boxes, "strategies": strategy, "seeds": seeds, "region": region, "score_region": score_region},
         )  # fmt: skip
-
-

@@ -8,16 +8,21 @@ import typer
 
 from ..store import project as projects
 from ..store.errors import UsageError
-
 from . import door, parse
 
-Classes = Annotated[str, typer.Option("--classes", help="Class names, the first for everything else: background,membrane.")]
-Spacing = Annotated[str | None, typer.Option("--spacing", help="Voxel size z,y,x in --unit, where the file has none: 50,4,4.")]
+Classes = Annotated[
+    str, typer.Option("--classes", help="Class names, the first for everything else: background,membrane.")
+]
+Spacing = Annotated[
+    str | None, typer.Option("--spacing", help="Voxel size z,y,x in --unit, where the file has none: 50,4,4.")
+]
 Unit = Annotated[str | None, typer.Option("--unit", help="Unit of the spacing: nm, um, mm.")]
 Axes = Annotated[str | None, typer.Option("--axes", help="Axes of a file that does not say them, for example tczyx.")]
 Level = Annotated[int, typer.Option("--level", min=0, help="Working level of the pyramid, 0 being the finest.")]
 Time = Annotated[int | None, typer.Option("--time", min=0, help="Time point to read, where there is a t axis.")]
-Channels = Annotated[list[str], typer.Option("--channel", help="Channel by name or index; repeat it, or separate by commas.")]
+Channels = Annotated[
+    list[str], typer.Option("--channel", help="Channel by name or index; repeat it, or separate by commas.")
+]
 
 
 def quick(
@@ -78,10 +83,16 @@ def add(
     level: Level = 0,
     time: Time = None,
     channel: Channels = [],  # noqa: B006
-    labels: Annotated[str | None, typer.Option("--labels", help="Labels of the whole volume that exist already.")] = None,
-    purpose: Annotated[str, typer.Option("--as", help="What the labels are for: train, test, or truth (oracles only).")] = "train",
+    labels: Annotated[
+        str | None, typer.Option("--labels", help="Labels of the whole volume that exist already.")
+    ] = None,
+    purpose: Annotated[
+        str, typer.Option("--as", help="What the labels are for: train, test, or truth (oracles only).")
+    ] = "train",
     mapping: Annotated[str | None, typer.Option("--map", help="Values of the file to label values: 0=1,1=2.")] = None,
-    relink: Annotated[bool, typer.Option("--relink", help="The volume is there already; this is where its image is now.")] = False,
+    relink: Annotated[
+        bool, typer.Option("--relink", help="The volume is there already; this is where its image is now.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Add a volume. OME-Zarr is read where it is and never written to; other files are imported as OME-Zarr.
@@ -101,7 +112,12 @@ def add(
         only_labels = bool(labels) and image in known and not Path(image).exists()
         name = image if only_labels else projects.check_volume_name(name or volume_name(image))
         request = _request(name, "" if only_labels else image, spacing, unit, axes, level, time, channel)
-        request |= {"labels": _absolute(labels), "purpose": purpose, "mapping": parse.mapping(mapping), "relink": relink}
+        request |= {
+            "labels": _absolute(labels),
+            "purpose": purpose,
+            "mapping": parse.mapping(mapping),
+            "relink": relink,
+        }
         if name in known and not only_labels and not relink:
             raise UsageError(f"there is a volume '{name}' already", "give this one another --name")
         result = door.run(project, "import", request)
@@ -145,15 +161,15 @@ def config(
 
     Example: rondel -p cells config boxes.shape 16,64,64
     """
-    from ..store import settings as settings_module
+    from ..store import settings_file
 
     if key and value is not None:
-        settings = settings_module.change(context.obj.folder / "project.toml", key, value)
+        settings = settings_file.change(context.obj.folder / "project.toml", key, value)
     elif (context.obj.folder / "project.toml").exists():
-        settings = settings_module.load(context.obj.folder / "project.toml")
+        settings = settings_file.load(context.obj.folder / "project.toml")
     else:
-        settings = settings_module.Settings()
-    listed = [s for s in settings_module.describe(settings) if key is None or s[0] == key or s[0].startswith(f"{key}.")]
+        settings = settings_file.parse({})
+    listed = [s for s in settings_file.describe(settings) if key is None or s[0] == key or s[0].startswith(f"{key}.")]
     if not listed:
         raise UsageError(f"there is no setting '{key}'", "'rondel config' lists every setting")
     if json:
@@ -206,5 +222,3 @@ def _undo_create(folder: Path, there: bool) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     if not there:
         folder.rmdir()
-
-

@@ -1,0 +1,51 @@
+"""How is a listed model version made ready to predict?"""
+
+from dataclasses import dataclass
+
+from ..store import models
+from ..store.box import ZYX, Box
+from ..store.errors import ModelError
+from ..store.project import Project
+from ..store.records import VolumeRecord
+from . import device
+from .network import NetworkPlan
+from .normalise import Normalisation
+from .predict import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A version with its weights on the device, and the tables that it was trained with."""
+
+    number: int
+    predictor: Predictor
+    labels: tuple[int, ...]
+    """Label value of each network channel."""
+    names: tuple[str, ...]
+    normalisations: dict[str, Normalisation]
+
+    def normalisation(self, record: VolumeRecord) -> Normalisation:
+        """Return the scaling of a volume that the model was trained with; a new volume's own otherwise."""
+        if len(record.channels) != self.predictor.plan.channels:
+            raise ModelError(
+                f"model {self.number} takes {self.predictor.plan.channels} channels, '{record.name}' has {len(record.channels)}",
+                "add the volume again with as many --channel",
+            )
+        return self.normalisations.get(record.name) or Normalisation.of(record)
+
+
+def load(project: Project, number: int) -> Loaded:
+    """Load a version; raises ModelError when its files are not those that were saved."""
+    arrays, card = models.load(project, number)
+    chosen = device.choose(project.settings.predict)
+    device.prepare(chosen)
+    plan = NetworkPlan.from_dict(card["network"])
+    scalings = {name: Normalisation.from_dict(fields) for name, fields in card["normalisation"].items()}
+    return Loaded(number, Predictor.load(plan, arrays, chosen), tuple(card["labels"]), tuple(card["classes"]), scalings)
+
+
+def tile_shape(project: Project, record: VolumeRecord, loaded: Loaded, chunks: ZYX, region: Box) -> ZYX:
+    """Choose what a tile writes, within [predict] memory_gb."""
+    memory = project.settings.predict.memory_gb * 1e9
+    predictor = loaded.predictor
+    return device.choose_tile(predictor.plan, record.shape, chunks, memory, predictor.device, region)

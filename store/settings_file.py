@@ -1,0 +1,152 @@
+"""How is project.toml read, written and changed? Errors name the key, and the nearest known one.
+
+Comments survive a change, and a file that would become invalid is left alone.
+"""
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from pydantic import ValidationError
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import Table as TomlTable
+
+from .atomic import write_text
+from .errors import SettingsError
+from .settings import COLOURS, LabelClass, Settings, Table, VolumeTable
+
+
+def load(path: Path) -> Settings:
+    """Read project.toml; raises SettingsError naming the key, and the nearest known one, when something is off."""
+    try:
+        document = tomlkit.parse(path.read_text("utf-8")).unwrap()
+    except (TOMLKitError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path.name} is not valid TOML: {error}", "mend the line it names") from None
+    return parse(document, path.name)
+
+
+def parse(document: dict[str, Any], source: str = "project.toml") -> Settings:
+    """Validate a plain tree of settings; raises SettingsError."""
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        raise SettingsError(*_explain(error, source)) from None
+
+
+def draft(name: str, classes: list[str], seed: int = 0) -> Settings:
+    """Make the settings of a new project with these class names, the first being everything else."""
+    listed = [{"value": k + 1, "name": c, "colour": COLOURS[k % len(COLOURS)]} for k, c in enumerate(classes)]
+    return parse({"project": {"name": name, "seed": seed}, "class": listed}, "--classes")
+
+
+def write(path: Path, settings: Settings) -> None:
+    """Write a commented project.toml that shows every default."""
+    write_text(path, tomlkit.dumps(_document(settings)))
+
+
+def change(path: Path, key: str, value: str) -> Settings:
+    """Set `table.key` in project.toml, keeping comments; the file is left alone when the result would be invalid."""
+    document = tomlkit.parse(path.read_text("utf-8"))
+    table, _, field = key.partition(".")
+    known = dict(_tables())
+    if table not in known or field not in known[table].model_fields:
+        raise SettingsError(*_unknown(key, [f"{t}.{f}" for t, m in known.items() for f in m.model_fields]))
+    document.setdefault(table, tomlkit.table())[field] = _toml_value(value)
+    settings = parse(document.unwrap(), key)
+    write_text(path, tomlkit.dumps(document))
+    return settings
+
+
+def describe(settings: Settings) -> Iterator[tuple[str, Any, Any, str]]:
+    """Yield (key, value, default, sentence) of every setting that is a single value."""
+    for table, model in _tables():
+        current = getattr(settings, table)
+        for field, spec in model.model_fields.items():
+            yield f"{table}.{field}", getattr(current, field), spec.get_default(), spec.description or ""
+
+
+def _tables() -> Iterator[tuple[str, type[Table]]]:
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Table):
+            yield name, field.annotation
+
+
+def _document(settings: Settings) -> tomlkit.TOMLDocument:
+    document = tomlkit.document()
+    document.add(tomlkit.comment("Lines that begin with # show defaults; remove the # to change one."))
+    document["project"] = _entry(settings.project)
+    for name, entries in (("class", settings.classes), ("volume", settings.volumes)):
+        if entries:
+            listed = tomlkit.aot()
+            for entry in entries:
+                listed.append(_entry(entry))
+            document[name] = listed
+    for table, model in _tables():
+        if table == "project":
+            continue
+        section = tomlkit.table()
+        for field, spec in model.model_fields.items():
+            section.add(tomlkit.comment(spec.description or ""))
+            value = getattr(getattr(settings, table), field)
+            if value == spec.get_default():
+                section.add(tomlkit.comment(f"{field} = {_toml_text(value)}"))
+            else:
+                section[field] = list(value) if isinstance(value, tuple) else value
+        document[table] = section
+    return document
+
+
+def _entry(values: Table) -> TomlTable:
+    """Write a table whose fields have no defaults worth showing; what is at its default is left out."""
+    entry = tomlkit.table()
+    for field, spec in type(values).model_fields.items():
+        if getattr(values, field) != spec.default or field in ("name", "seed"):
+            entry[field] = getattr(values, field)
+    return entry
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomlkit.parse(f"v = {text}").unwrap()["v"]
+    except TOMLKitError:
+        pass
+    try:
+        return [int(v) for v in text.split(",")] if "," in text else text
+    except ValueError:
+        return text
+
+
+def _toml_text(value: Any) -> str:
+    return tomlkit.item(list(value) if isinstance(value, tuple) else value).as_string()
+
+
+def _explain(error: ValidationError, source: str) -> tuple[str, str]:
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    place = ".".join(str(p) for p in first["loc"] if not str(p).startswith(("literal[", "tuple[", "float")))
+    if first["type"] == "extra_forbidden":
+        return _unknown(place, _known(first["loc"][:-1]), source)
+    found = f", found {first['input']!r}" if not isinstance(first["input"], dict) else ""
+    return (
+        f"{source}: {place or 'settings'}: {first['msg']}{found}",
+        "'rondel config' lists every setting with its default",
+    )
+
+
+def _known(place: tuple[str | int, ...]) -> list[str]:
+    """List the keys that may stand where an unknown one was found."""
+    lists = {"class": LabelClass, "volume": VolumeTable}
+    if not place:
+        return [f.alias or n for n, f in Settings.model_fields.items()]
+    table = str(place[0])
+    model = lists.get(table) or dict(_tables())[table]
+    return [".".join([*(str(p) for p in place), n]) for n in model.model_fields]
+
+
+def _unknown(key: str, known: list[str], source: str = "settings") -> tuple[str, str]:
+    near = difflib.get_close_matches(key, known, 1, 0.5) or difflib.get_close_matches(
+        key.rpartition(".")[2], [k.rpartition(".")[2] for k in known], 1, 0.5
+    )
+    hint = f"did you mean '{near[0]}'?" if near else "'rondel config' lists every setting"
+    return f"{source}: unknown key '{key}'", hint
