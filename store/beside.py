@@ -28,8 +28,8 @@ def appear(target: Path) -> Iterator[Path]:
     if os.path.lexists(target):
         raise UsageError(f"{target} exists already", "choose another name, or remove it first")
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    _prepare(target)
     try:
-        _prepare(target)
         yield beside
         if beside.is_file():
             _sync(beside)

@@ -14,11 +14,11 @@ from .box import ZYX, Box, tiles
 from .errors import LabelError, VolumeError
 from .pyramid import Progress
 from .source import Source
-from .sources import is_zarr, open_source
+from .sources import open_source
 from .spacing import difference, settle
 from .volume import DTYPES
 
-__all__ = ["LabelSource", "import_image", "is_zarr", "open_labels", "open_source"]
+__all__ = ["LabelSource", "image_chunks", "import_image", "open_labels", "open_source", "slabs"]
 
 SLAB_BYTES = 128 << 20
 CHUNK_VOXELS = 64**3
@@ -188,15 +188,6 @@ class LabelSource:
         for value, label in table.items():
             labels[found == value] = label
         return labels
-
-    def check(self, progress: Progress | None = None) -> None:
-        """Read everything once, so that a bad value is known before the first label is written."""
-        done = 0
-        for box in slabs(self.shape, image_chunks(self.shape), self.source.dtype.itemsize):
-            self.read(box)
-            done += box.voxels
-            if progress:
-                progress(done, math.prod(self.shape), "voxels checked")
 
     def _label(self, value: int) -> int:
         if self.mapping is not None and value not in self.mapping and value != 0:
