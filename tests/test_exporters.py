@@ -25,9 +25,10 @@ def reader(array: np.ndarray):
 
 
 def to_zarr(target: Path, array: np.ndarray, **options) -> Path:
+    common: dict[str, Any] = {"kind": "mean"} | SIZE | options
     exporters.export_ome_zarr(
         target, reader(array), name="scan", axes="zyx" if array.ndim == 3 else "czyx", shape=array.shape,
-        dtype=array.dtype.name, translation_nm=(0, 9.2, 0), **({"kind": "mean"} | SIZE | options),
+        dtype=array.dtype.name, translation_nm=(0, 9.2, 0), **common,
     )  # fmt: skip
     return target
 
