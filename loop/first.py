@@ -16,7 +16,7 @@ from ..store.box import ZYX, Box
 from ..store.maps import bin_shape
 from ..store.volume import Volume
 from .candidates import Grid, grid
-from .features import describe, is_dull, typical_first
+from .features import Cluster, clusters, describe, is_dull
 from .rank import Proposal
 
 if TYPE_CHECKING:
@@ -71,18 +71,16 @@ def propose_typical(sources: Sequence[Source], draw: Draw, progress: Progress | 
     places, features = _survey(sources, draw, rng, progress)
     if not places:
         return []
-    chosen: list[Proposal] = []
-    used: list[Place] = []
-    for found in typical_first(features, draw.clusters or draw.boxes, rng):
-        index, box = places[found.row]
+    groups = clusters(features, draw.clusters or draw.boxes, rng)
+    chosen: list[Place] = []
+    reasons: list[str] = []
+    for number, row in _in_turns(groups, places, chosen):
+        chosen.append(places[row])
+        share = f"{100 * groups[number].share:.0f} % of what was looked at"
+        reasons.append(f"typical of cluster {number + 1} of {len(groups)} ({share})")
         if len(chosen) == draw.boxes:
             break
-        if not any(k == index and box.overlaps(other) for k, other in used):
-            used.append((index, box))
-            share = f"{100 * found.share:.0f} % of what was looked at"
-            reason = f"typical of cluster {found.cluster} of {found.clusters} ({share})"
-            chosen.append(_proposal(sources, (index, box), len(chosen), draw, reason, "typical"))
-    return chosen
+    return _proposals(sources, chosen, reasons, draw, "typical")
 
 
 def propose_test(sources: Sequence[Source], draw: Draw) -> list[Proposal]:
@@ -94,16 +92,10 @@ def propose_test(sources: Sequence[Source], draw: Draw) -> list[Proposal]:
     chosen: list[Place] = []
     reasons: list[str] = []
     for index, count in enumerate(_shares(sources, draw, rng)):
-        positions = sources[index].positions(draw.box)
-        for part, stratum in enumerate(_strata(sources[index].region, count, draw.box), 1):
-            for where, region in ((f"part {part} of {count} of", stratum), ("all of", sources[index].region)):
-                taken = [*sources[index].taken, *(b for s, b in chosen if s == index)]
-                box = _one_in(sources[index], _centred_in(positions, region), taken, draw, rng)
-                if box is not None:
-                    chosen.append((index, box))
-                    reasons.append(f"drawn at random from {where} the volume")
-                    break
-    return [_proposal(sources, place, n, draw, why, "test") for n, (place, why) in enumerate(zip(chosen, reasons))]
+        for box, where in _spread(sources[index], count, draw, rng):
+            chosen.append((index, box))
+            reasons.append(f"drawn at random from {where} of the volume")
+    return _proposals(sources, chosen, reasons, draw, "test")
 
 
 def _survey(
@@ -151,9 +143,29 @@ def _place(number: int, grids: Sequence[Grid], ends: Sequence[int]) -> Place:
     return index, grids[index].at([int(i) for i in np.unravel_index(inner, grids[index].shape)])
 
 
-def _proposal(sources: Sequence[Source], place: Place, rank: int, draw: Draw, reason: str, strategy: str) -> Proposal:
-    index, box = place
-    return Proposal(sources[index].volume.record.name, box, (draw.boxes - rank) / draw.boxes, reason, strategy)
+def _in_turns(groups: Sequence[Cluster], places: Sequence[Place], chosen: list[Place]) -> Iterator[tuple[int, int]]:
+    """Yield (cluster, row): of each cluster in turn the most typical place that overlaps no chosen one."""
+    queues = {number: iter(group.rows) for number, group in enumerate(groups)}
+    while queues:
+        for number in list(queues):
+            row = next((row for row in queues[number] if not _meets(places[row], chosen)), None)
+            if row is None:
+                del queues[number]
+            else:
+                yield number, row
+
+
+def _meets(place: Place, chosen: Sequence[Place]) -> bool:
+    return any(index == place[0] and box.overlaps(place[1]) for index, box in chosen)
+
+
+def _proposals(
+    sources: Sequence[Source], places: Sequence[Place], reasons: Sequence[str], draw: Draw, strategy: str
+) -> list[Proposal]:
+    return [
+        Proposal(sources[index].volume.record.name, box, (draw.boxes - n) / draw.boxes, reason, strategy)
+        for n, ((index, box), reason) in enumerate(zip(places, reasons))
+    ]
 
 
 def _shares(sources: Sequence[Source], draw: Draw, rng: np.random.Generator) -> list[int]:
@@ -192,6 +204,19 @@ def _centred_in(positions: Grid, region: Box) -> Grid:
         inside = starts[(region.start[axis] <= centres) & (centres < region.stop[axis])]
         kept.append(inside if len(inside) else starts)
     return Grid(positions.box, (kept[0], kept[1], kept[2]))
+
+
+def _spread(source: Source, count: int, draw: Draw, rng: np.random.Generator) -> Iterator[tuple[Box, str]]:
+    """Draw a box in each stratum of a source; where that is full, anywhere in its region."""
+    positions, taken = source.positions(draw.box), list(source.taken)
+    for part, stratum in enumerate(_strata(source.region, count, draw.box), 1):
+        places = ((stratum, f"part {part} of {count}"), (source.region, "all"))
+        drawn = ((_one_in(source, _centred_in(positions, region), taken, draw, rng), where) for region, where in places)
+        for box, where in drawn:
+            if box is not None:
+                taken.append(box)
+                yield box, where
+                break
 
 
 def _one_in(source: Source, places: Grid, taken: Sequence[Box], draw: Draw, rng: np.random.Generator) -> Box | None:

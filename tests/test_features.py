@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from rondel.loop.features import describe, is_dull, typical_first
+from rondel.loop.features import clusters, describe, is_dull
 from rondel.loop.first import Draw, Source, propose_test, propose_typical
 from rondel.loop.normalise import Normalisation
 from rondel.store.box import Box
@@ -47,6 +47,11 @@ def test_the_first_boxes_come_from_both_kinds_of_structure(halves):
         "typical of cluster 2 of 2",
     }
     assert "% of what was looked at" in found[0].reason
+
+
+def test_each_cluster_gives_a_box_before_any_gives_a_second(tmp_path):
+    found = propose_typical([source(tmp_path, texture((64, 64, 64)))], replace(DRAW, boxes=6, clusters=6))
+    assert [p.reason.partition(" (")[0] for p in found] == [f"typical of cluster {n} of 6" for n in range(1, 7)]
 
 
 def test_first_boxes_keep_off_taken_ones_and_inside_the_region(tmp_path):
@@ -144,7 +149,14 @@ def test_dull_is_what_is_mostly_blank_or_padding():
     assert is_dull(faint, (16, 16, 16), 0.01)
 
 
+def test_clusters_are_the_largest_first_and_begin_with_what_is_typical():
+    features = np.array([[0.0], [0.1], [0.2], [0.3], [9.0], [9.4], [9.5]])
+    large, small = clusters(features, 2, np.random.default_rng(0))
+    assert set(large.rows[:2]) == {1, 2}
+    assert small.rows == (5, 6, 4)
+    assert (large.share, small.share) == (4 / 7, 3 / 7)
+
+
 def test_clusters_of_equal_rows_are_one():
-    found = list(typical_first(np.ones((5, 3)), 4, np.random.default_rng(0)))
-    assert [f.row for f in found] == [0, 1, 2, 3, 4]
-    assert {(f.cluster, f.clusters, f.share) for f in found} == {(1, 1, 1.0)}
+    (only,) = clusters(np.ones((5, 3)), 4, np.random.default_rng(0))
+    assert (only.rows, only.share) == ((0, 1, 2, 3, 4), 1.0)

@@ -1,6 +1,5 @@
 """Maps: where a model's output on a volume is, and the bins beside it."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from rondel.store import ngff
 from rondel.store.box import Box
 from rondel.store.errors import InvalidDataError, SpaceError, UsageError
-from rondel.store.maps import Maps, MapPlan, bin_shape, map_folder, remove, statistics
+from rondel.store.maps import MapPlan, Maps, bin_shape, map_folder, remove, statistics
 
 CLASSES = ((1, "background", "#808080"), (3, "membrane", "#e63c3c"))
 PLAN = MapPlan("scan", 3, (40, 70, 80), (8, 16, 16), CLASSES, (10.0, 10.0, 10.0), (0.0, 0.0, 0.0), "nanometer")
@@ -111,7 +110,7 @@ def test_an_empty_map_of_a_huge_volume_takes_no_space(tmp_path):
     maps.write_tile(corner, classes, uncertainty, np.ones((len(PLAN.statistics), 1, 1, 1)))
     assert maps.bins()[:, -1, -1, -1].tolist() == [1.0] * len(PLAN.statistics)
     files = [p for p in maps.folder.rglob("*") if p.is_file()]
-    assert sum(os.stat(p).st_blocks * 512 for p in files) < 2_000_000
+    assert sum(p.stat().st_blocks * 512 for p in files) < 2_000_000
 
 
 def test_a_map_is_a_label_image_that_others_can_read(tmp_path):
