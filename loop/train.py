@@ -84,7 +84,10 @@ class Trained:
 def plan_training(
     settings: Settings, network: NetworkPlan, samples: Samples, *, edit: int, parent: str | None
 ) -> TrainPlan:
-    """Decide the number of steps and the class weights from the labels that there are."""
+    """Decide the number of steps and the class weights from the labels that there are; warn of classes without any."""
+    absent = [c.name for c, count in zip(settings.classes, samples.counts) if not count]
+    if absent:
+        log.warning("no train box holds a voxel of %s: the model cannot learn it", ", ".join(absent))
     return TrainPlan(
         network=network,
         train=settings.train,

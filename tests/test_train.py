@@ -175,6 +175,13 @@ def test_class_weights_reach_the_training(tmp_path):
     assert not same(one.arrays, other.arrays)
 
 
+def test_a_class_without_labels_is_warned_of(tmp_path, caplog):
+    prepare(tmp_path, make_settings(2))
+    assert not caplog.records
+    prepare(tmp_path, make_settings(3))
+    assert "no train box holds a voxel of brighter" in caplog.text
+
+
 def test_a_model_of_two_classes_goes_on_with_three(tmp_path):
     old, new = make_settings(2), make_settings(3)
     parent = run(tmp_path, old, tmp_path / "a")
