@@ -1,13 +1,13 @@
 """Who runs the tiles? An engine reads, computes and records them; here one after the other in this process."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from ..store.box import Tile
+from ..store.box import ZYX, Box, Tile, occupancy
 from ..store.errors import Cancelled
 
 
@@ -50,3 +50,19 @@ class Serial:
                 work.compute(tile, image)
                 work.record(tile)
                 tile = following
+
+
+def undone(tiles: Sequence[Tile], done: set[Box], bins: ZYX) -> list[Tile]:
+    """Return the tiles that boxes which are done do not cover; these may have been cut otherwise, but on the bins."""
+    others = np.array([[*box.start, *box.stop] for box in done], int).reshape(-1, 6)
+    return [tile for tile in tiles if tile.write not in done and not _covered(tile.write, others, bins)]
+
+
+def _covered(box: Box, others: np.ndarray, bins: ZYX) -> bool:
+    meeting = others[np.all((others[:, :3] < box.stop) & (others[:, 3:] > box.start), axis=1)]
+    return bool(occupancy(_in_bins(box, bins), [_in_bins(Box(row[:3], row[3:]), bins) for row in meeting]).all())
+
+
+def _in_bins(box: Box, bins: ZYX) -> Box:
+    grown = box.snap_outwards(bins)
+    return Box.at([a // b for a, b in zip(grown.start, bins)], [n // b for n, b in zip(grown.shape, bins)])

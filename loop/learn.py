@@ -44,7 +44,7 @@ def train_model(
     trained = _train(project, recipe, samples, initial, report, watched)
     draft = models.Draft(
         parent=parent.number if parent else None, round=round_number, classes=tuple(c.name for c in project.classes),
-        steps=trained.steps, seconds=trained.seconds, edit=edit, boxes=recipe.boxes, loss=_last_loss(trained),
+        steps=trained.steps, seconds=trained.seconds, edit=edit, boxes=tuple(sorted(s.id for s in sources)), loss=_last_loss(trained),
         card=_card(project, recipe, sources), curve=trained.curve,
     )  # fmt: skip
     return models.save(

@@ -12,14 +12,14 @@ from typing import Self
 import numpy as np
 import torch
 
-from ..store.box import ZYX, Box, Tile, occupancy
+from ..store.box import ZYX, Box, Tile
 from ..store.box import tiles as cut
 from ..store.errors import ModelError
 from ..store.maps import Maps
 from ..store.volume import Volume
 from . import device as devices
 from .device import Device
-from .engine import Engine, Serial, Work
+from .engine import Engine, Serial, Work, undone
 from .network import NetworkPlan, build, fold, load_state
 from .normalise import Normalisation
 from .uncertainty import entropy, summarise
@@ -126,22 +126,6 @@ def predict_box(volume: Volume, box: Box, predictor: Predictor, normalisation: N
 def quantise(probabilities: np.ndarray) -> np.ndarray:
     """Round probabilities to the maps' uint8, 255 being 1."""
     return np.rint(probabilities * 255).astype(np.uint8)
-
-
-def undone(tiles: Sequence[Tile], done: set[Box], bins: ZYX) -> list[Tile]:
-    """Return the tiles that boxes which are done do not cover; these may have been cut otherwise, but on the bins."""
-    others = np.array([[*box.start, *box.stop] for box in done], int).reshape(-1, 6)
-    return [tile for tile in tiles if tile.write not in done and not _covered(tile.write, others, bins)]
-
-
-def _covered(box: Box, others: np.ndarray, bins: ZYX) -> bool:
-    meeting = others[np.all((others[:, :3] < box.stop) & (others[:, 3:] > box.start), axis=1)]
-    return bool(occupancy(_in_bins(box, bins), [_in_bins(Box(row[:3], row[3:]), bins) for row in meeting]).all())
-
-
-def _in_bins(box: Box, bins: ZYX) -> Box:
-    grown = box.snap_outwards(bins)
-    return Box.at([a // b for a, b in zip(grown.start, bins)], [n // b for n, b in zip(grown.shape, bins)])
 
 
 @torch.inference_mode()

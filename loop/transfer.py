@@ -8,11 +8,12 @@ import numpy as np
 
 from ..store import edits, exporters, importers, label_boxes, labels, ledger, models, ngff, volume
 from ..store import project as projects
-from ..store.box import Box
+from ..store.box import Box, Tile
 from ..store.errors import LabelError, UsageError
 from ..store.maps import Maps
 from ..store.project import Project
 from ..store.records import EditKind, LabelBox, Purpose, State, VolumeRecord
+from .engine import undone
 from .report import Report
 
 REMOTE = ("http://", "https://")
@@ -152,19 +153,20 @@ def work_export(project: Project, arguments: dict[str, Any], report: Report) -> 
         label = label_metadata(project, record) if what in ("classes", "labels") else None
         exporters.export_ome_zarr(
             target, read, name=f"{record.name}-{what}", translation_nm=record.translation_nm,
-            kind="mode" if label else "mean", label=label, **common,
+            kind="mode" if label else "mean", label=label, channel_names=names, **common,
         )  # fmt: skip
     return {"path": str(target), "what": what}
 
 
 def label_metadata(project: Project, record: VolumeRecord) -> ngff.LabelMetadata:
-    return ngff.LabelMetadata(tuple((c.value, c.name, c.colour) for c in project.classes), record.url)
+    return ngff.LabelMetadata(tuple((c.value, c.name, c.colour) for c in project.classes), "")
 
 
 def _map_reader(project: Project, record: VolumeRecord, what: str, number: int | None):
     model = models.one(project.database, number)
     done = ledger.done_tiles(project.database, record.name, model.number, probabilities=what == "probabilities")
-    if sum(box.voxels for box in done) < record.box.voxels:
+    bins = Maps.open(project.folder, record.name, model.number).plan.bin if done else (1, 1, 1)
+    if undone([Tile(record.box, record.box)], done, bins):
         more = " --probabilities" if what == "probabilities" else ""
         raise UsageError(
             f"the {what} of model {model.number} on '{record.name}' are not complete",

@@ -23,7 +23,7 @@ class Table(BaseModel):
 class ProjectTable(Table):
     name: str = "project"
     """Name of the project, shown on pages and screens."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     """Seed of every random choice: proposals, training patches, initial weights."""
 
 

@@ -5,7 +5,6 @@ import uuid
 from pathlib import Path
 
 import numpy as np
-
 from rondel.store import edits
 from rondel.store.box import Box
 from rondel.store.edits import Stroke

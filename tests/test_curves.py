@@ -129,11 +129,11 @@ def test_png_has_a_line_a_strategy(tmp_path: Path):
 
 
 def test_training_curve_is_written_and_drawn(tmp_path: Path):
-    curve = [(n, 2.0 / (n + 1), 1e-3) for n in range(30)]
+    curve = [(n, 2.0 / (n + 1), 1e-3, 0.5 if n == 20 else None) for n in range(30)]
     curves.write_training_csv(tmp_path / "loss.csv", curve)
     curves.draw_training(tmp_path / "loss.png", curve)
     lines = (tmp_path / "loss.csv").read_text().splitlines()
-    assert lines[:2] == ["step,loss,rate", "0,2.0,0.001"]
+    assert lines[:2] == ["step,loss,rate,held_out", "0,2.0,0.001,"]
     assert len(lines) == 31
     assert inked(tmp_path / "loss.png", curves.COLOURS[0]) > 500
 
@@ -142,7 +142,7 @@ def test_drawing_leaves_pyplot_alone_and_importing_leaves_matplotlib_alone(tmp_p
     program = (
         "import sys; from pathlib import Path; from rondel.loop import curves;"
         "assert 'matplotlib' not in sys.modules;"
-        f"curves.draw_training(Path({str(tmp_path / 'a.png')!r}), [(0, 1.0, 0.1), (1, 0.5, 0.1)]);"
+        f"curves.draw_training(Path({str(tmp_path / 'a.png')!r}), [(1, 1.0, 0.1, None), (2, 0.5, 0.1, 0.6)]);"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from rondel.store import edits, labels, locks
 from rondel.store.box import Box
 from rondel.store.errors import LabelError, LockedError, UsageError

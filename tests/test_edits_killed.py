@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-
 from rondel.store import edits, labels, repair
 from rondel.store.box import Box
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 from rondel.loop import network
 from rondel.loop.device import Device
+from rondel.loop.engine import undone
 from rondel.loop.network import plan_network
 from rondel.loop.normalise import Normalisation
-from rondel.loop.predict import Predictor, plan_tiles, predict, predict_box, quantise, undone
+from rondel.loop.predict import Predictor, plan_tiles, predict, predict_box, quantise
 from rondel.store.box import Box, Tile
 from rondel.store.errors import Cancelled, ModelError
 from rondel.store.maps import MapPlan, Maps
