@@ -1,4 +1,4 @@
-"""How far do a few small boxes carry on real volumes? Runs `rondel simulate` on the shared data and prints what came out.
+"""How far do a few small boxes carry on real volumes? Runs `rondel simulate` on the data and prints it.
 
     python benchmarks/label_economy.py [--data ../shared/data] [--out FOLDER] [--seeds 3] [VOLUME …]
 
@@ -50,10 +50,26 @@ def simulate(folder: Path, out: Path, seeds: int, strategies: list[str]) -> Path
     rondel("init", str(out / "project"), "--classes", classes)
     rondel("-p", str(out / "project"), "add", str(folder / "image.ome.tif"), "--name", "scan")
     rondel(
-        "-p", str(out / "project"), "simulate", "scan", "--truth", str(folder / "labels.ome.tif"), "--rounds", str(ROUNDS),
-        "--boxes", str(BOXES), "--seeds", str(seeds), "--region", f"{start}:{stop},:,:", "--score-region", f"{low}:{high},:,:",
-        "--out", str(curves), *(word for s in strategies for word in ("--strategy", s)),
-    )  # fmt: skip
+        "-p",
+        str(out / "project"),
+        "simulate",
+        "scan",
+        "--truth",
+        str(folder / "labels.ome.tif"),
+        "--rounds",
+        str(ROUNDS),
+        "--boxes",
+        str(BOXES),
+        "--seeds",
+        str(seeds),
+        "--region",
+        f"{start}:{stop},:,:",
+        "--score-region",
+        f"{low}:{high},:,:",
+        "--out",
+        str(curves),
+        *(word for s in strategies for word in ("--strategy", s)),
+    )
     return curves
 
 
@@ -80,8 +96,8 @@ def report(name: str, curves: Path, meta: dict, seconds: float) -> None:
         print(f"  {strategy:<12} Dice first -> last round: {words}; rose in {rose} of {len(pairs)} seeds")
     for strategy, last in ends.items():
         if strategy != "dense" and "dense" in ends:
-            share = statistics.median(last) / statistics.median(ends["dense"])
-            print(f"  {strategy}: median {statistics.median(last):.3f} is {share:.2f} of dense {statistics.median(ends['dense']):.3f}")
+            middle, dense = statistics.median(last), statistics.median(ends["dense"])
+            print(f"  {strategy}: median {middle:.3f} is {middle / dense:.2f} of dense {dense:.3f}")
 
 
 def mean_dice(rows: list[dict], number: int) -> float:

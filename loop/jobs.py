@@ -35,8 +35,11 @@ def start(project: Project, kind: str, arguments: dict[str, Any]) -> Job:
     with log_path(project, job.id).open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "rondel.loop.work", str(project.folder.resolve()), str(job.id)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     job_rows.set_pid(project.database, job.id, process.pid)
     return job_rows.get(project.database, job.id)
 

@@ -1,6 +1,5 @@
 """How good is a version, and does it become champion? Scores on test boxes, and the gate."""
 
-
 import numpy as np
 
 from ..store import edits, label_boxes, labels, ledger, models
@@ -48,9 +47,11 @@ def score_model(project: Project, number: int, report: Report) -> int:
     table = project.settings.test
     values = tuple(project.label_values)
     scores = summarise(_counts(project, number, tests, values), values, table.bootstrap, table.interval, number)
-    ledger.set_scores(project.database, number, [
-        Score(number, s.label, len(tests), s.dice, s.low, s.high, s.iou, s.precision, s.recall) for s in scores
-    ])  # fmt: skip
+    ledger.set_scores(
+        project.database,
+        number,
+        [Score(number, s.label, len(tests), s.dice, s.low, s.high, s.iou, s.precision, s.recall) for s in scores],
+    )
     return len(tests)
 
 
@@ -77,9 +78,11 @@ def _count_box(project: Project, loaded, box: LabelBox) -> None:
     with project.database.transaction() as rows:
         rows.executemany(
             "INSERT OR REPLACE INTO box_count VALUES (?,?,?,?,?,?,?,?)",
-            [(loaded.number, box.id, v, counts.tp[k], counts.fp[k], counts.fn[k], counts.known, edit)
-             for k, v in enumerate(values)],
-        )  # fmt: skip
+            [
+                (loaded.number, box.id, v, counts.tp[k], counts.fp[k], counts.fn[k], counts.known, edit)
+                for k, v in enumerate(values)
+            ],
+        )
 
 
 def _counted(project: Project, number: int) -> dict[int, int]:

@@ -43,10 +43,17 @@ def train_model(
     recipe = plan_training(project.settings, plan, samples, edit=edit, parent=parent.sha256 if parent else None)
     trained = _train(project, recipe, samples, initial, report, watched)
     draft = models.Draft(
-        parent=parent.number if parent else None, round=round_number, classes=tuple(c.name for c in project.classes),
-        steps=trained.steps, seconds=trained.seconds, edit=edit, boxes=tuple(sorted(s.id for s in sources)), loss=_last_loss(trained),
-        card=_card(project, recipe, sources), curve=trained.curve,
-    )  # fmt: skip
+        parent=parent.number if parent else None,
+        round=round_number,
+        classes=tuple(c.name for c in project.classes),
+        steps=trained.steps,
+        seconds=trained.seconds,
+        edit=edit,
+        boxes=tuple(sorted(s.id for s in sources)),
+        loss=_last_loss(trained),
+        card=_card(project, recipe, sources),
+        curve=trained.curve,
+    )
     return models.save(
         project, draft, trained.arrays, finish_round=finish_round, add=lambda folder: _write_curve(folder, trained)
     )

@@ -26,9 +26,10 @@ class Loaded:
 
     def normalisation(self, record: VolumeRecord) -> Normalisation:
         """Return the scaling of a volume that the model was trained with; a new volume's own otherwise."""
-        if len(record.channels) != self.predictor.plan.channels:
+        takes, has = self.predictor.plan.channels, len(record.channels)
+        if has != takes:
             raise ModelError(
-                f"model {self.number} takes {self.predictor.plan.channels} channels, '{record.name}' has {len(record.channels)}",
+                f"model {self.number} takes {takes} channels, '{record.name}' has {has}",
                 "add the volume again with as many --channel",
             )
         return self.normalisations.get(record.name) or Normalisation.of(record)

@@ -1,4 +1,4 @@
-"""How does a perfect annotator answer? An oracle reads dense truth and labels boxes through the journal, as a person would."""
+"""How does a perfect annotator answer? An oracle labels boxes from dense truth, through the journal as a person."""
 
 import uuid
 from dataclasses import dataclass

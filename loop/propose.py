@@ -76,12 +76,17 @@ def predict_volume(
     planned = plan_tiles(opened, region or record.box, write, loaded.predictor.plan)
     began = time.monotonic()
     predict(
-        project.open_volume(name), opened, loaded.predictor, loaded.normalisation(record), tiles=planned,
-        done=ledger.done_tiles(project.database, name, number, keep), probabilities=keep,
+        project.open_volume(name),
+        opened,
+        loaded.predictor,
+        loaded.normalisation(record),
+        tiles=planned,
+        done=ledger.done_tiles(project.database, name, number, keep),
+        probabilities=keep,
         record=lambda tile: ledger.record_tile(project.database, name, number, tile.write, keep),
         progress=lambda done, total, unit: report(f"predict {name}", done, total, unit),
         cancelled=lambda: report.cancelled,
-    )  # fmt: skip
+    )
     if region is None:
         opened.finish(lambda done, total, unit: report(f"pyramid of {name}", done, total, unit))
     return {"model": number, "tiles": len(planned), "seconds": time.monotonic() - began}
@@ -162,11 +167,13 @@ def _by_shape(project: Project) -> list[tuple[ZYX, list[VolumeRecord]]]:
 def _sources(project: Project, records: list[VolumeRecord]) -> list[first.Source]:
     return [
         first.Source(
-            project.open_volume(record.name), Normalisation.of(record), _region(project, record),
+            project.open_volume(record.name),
+            Normalisation.of(record),
+            _region(project, record),
             tuple(label_boxes.taken(project.database, record.name)),
         )
         for record in records
-    ]  # fmt: skip
+    ]
 
 
 def _draw(project: Project, boxes: int, shape: ZYX, seed: int, clusters: int = 0) -> first.Draw:
@@ -179,6 +186,14 @@ def _region(project: Project, record: VolumeRecord) -> Box:
 
 def _label_box(proposal: rank.Proposal, current: Round, purpose: Purpose, reserve: bool) -> LabelBox:
     return LabelBox(
-        0, proposal.volume, proposal.box, current.number, purpose, State.PROPOSED, proposal.priority, proposal.reason,
-        proposal.strategy, reserve,
-    )  # fmt: skip
+        0,
+        proposal.volume,
+        proposal.box,
+        current.number,
+        purpose,
+        State.PROPOSED,
+        proposal.priority,
+        proposal.reason,
+        proposal.strategy,
+        reserve,
+    )

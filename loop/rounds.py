@@ -53,7 +53,8 @@ def due(project: Project) -> Due:
         )
     if waiting:
         first = waiting[0]
-        words = f"label box {first.id} of '{first.volume}', {first.purpose} ({counted(len(waiting), 'box waits', 'boxes wait')})"
+        waits = counted(len(waiting), "box waits", "boxes wait")
+        words = f"label box {first.id} of '{first.volume}', {first.purpose} ({waits})"
         return Due("label", words, f"rondel label {first.id} --from FILE", False)
     return Due("propose", "no box waits: propose more", "rondel boxes propose", False)
 

@@ -102,8 +102,11 @@ class Run:
             Box.at(start, block).intersect(self.request.region)
             for start in itertools.product(*(range(0, n, b) for n, b in zip(self.record.shape, block)))
         ]
-        wanted = [LabelBox(0, self.record.name, cell, 0, Purpose.TRAIN, State.OPEN, 0.0, "all labels", DENSE)
-                  for cell in cells if not cell.empty]  # fmt: skip
+        wanted = [
+            LabelBox(0, self.record.name, cell, 0, Purpose.TRAIN, State.OPEN, 0.0, "all labels", DENSE)
+            for cell in cells
+            if not cell.empty
+        ]
         for id in label_boxes.add(self.project.database, wanted):
             found = oracle.answer(self.project, label_boxes.get(self.project.database, id), self.request.truth, None)
             self.voxels, self.actions, self.boxes = (
@@ -169,9 +172,21 @@ class Run:
             or self.request.rounds
         )
         return [
-            CurvePoint(self.strategy, self.seed, round_number, self.boxes, self.voxels, self.actions, round(self.seconds, 2),
-                       names[s.label], s.dice, s.low, s.high) for s in scores
-        ]  # fmt: skip
+            CurvePoint(
+                self.strategy,
+                self.seed,
+                round_number,
+                self.boxes,
+                self.voxels,
+                self.actions,
+                round(self.seconds, 2),
+                names[s.label],
+                s.dice,
+                s.low,
+                s.high,
+            )
+            for s in scores
+        ]
 
 
 class _Prefixed:
@@ -211,9 +226,15 @@ def _request(project: Project, arguments: dict[str, Any]) -> Request:
             "never score voxels that could have been labelled",
         )
     return Request(
-        record.name, truth, tuple(arguments["strategies"]), arguments["rounds"], arguments["boxes"], arguments["seeds"],
-        region, score_region,
-    )  # fmt: skip
+        record.name,
+        truth,
+        tuple(arguments["strategies"]),
+        arguments["rounds"],
+        arguments["boxes"],
+        arguments["seeds"],
+        region,
+        score_region,
+    )
 
 
 def _own_project(parent: Project, record: VolumeRecord, request: Request, strategy: str, seed: int) -> Project:
@@ -257,14 +278,19 @@ def _summary(request: Request, points: list[CurvePoint]) -> dict[str, Any]:
         firsts.setdefault(strategy, []).append(first)
         ends.setdefault(strategy, []).append(last)
     return {
-        "volume": request.volume, "region": str(request.region), "score_region": str(request.score_region),
-        "rounds": request.rounds, "boxes": request.boxes, "seeds": request.seeds,
-        "first_dice": firsts, "last_dice": ends,
-    }  # fmt: skip
+        "volume": request.volume,
+        "region": str(request.region),
+        "score_region": str(request.score_region),
+        "rounds": request.rounds,
+        "boxes": request.boxes,
+        "seeds": request.seeds,
+        "first_dice": firsts,
+        "last_dice": ends,
+    }
 
 
 def mean_dice(points: Sequence[CurvePoint], round: int) -> float:
-    """Average a round's Dice over the classes but the first; classes that are n/a count as 0 here, so none is hidden."""
+    """Average a round's Dice over the classes but the first; one that is n/a counts as 0, so that none is hidden."""
     own = [p for p in points if p.round == round]
     first = own[0].label
     return sum(p.dice or 0.0 for p in own if p.label != first) / max(1, len(own) - 1)

@@ -69,13 +69,25 @@ def add_image(project: Project, arguments: dict[str, Any], report: Report) -> Vo
         return projects.add_volume(project, record)
     with projects.new_volume(project, name) as target:
         importers.import_image(
-            Path(image), target, name=name, axes=arguments["axes"], spacing=choice["spacing"], unit=choice["unit"],
-            time=choice["time"], channels=choice["channels"], progress=_progress(report, f"import {name}"),
-        )  # fmt: skip
+            Path(image),
+            target,
+            name=name,
+            axes=arguments["axes"],
+            spacing=choice["spacing"],
+            unit=choice["unit"],
+            time=choice["time"],
+            channels=choice["channels"],
+            progress=_progress(report, f"import {name}"),
+        )
         record = volume.describe(
-            name, target.relative_to(project.folder).as_posix(), level=choice["level"], percentiles=percentiles,
-            imported=True, root=project.folder, channels=tuple(range(_channels(target))),
-        )  # fmt: skip
+            name,
+            target.relative_to(project.folder).as_posix(),
+            level=choice["level"],
+            percentiles=percentiles,
+            imported=True,
+            root=project.folder,
+            channels=tuple(range(_channels(target))),
+        )
         return projects.add_volume(project, record)
 
 
@@ -110,19 +122,26 @@ def import_labels(
     return ids
 
 
-def import_truth(
-    project: Project, record: VolumeRecord, path: Path, mapping: dict[int, int] | None, report: Report
-):
+def import_truth(project: Project, record: VolumeRecord, path: Path, mapping: dict[int, int] | None, report: Report):
     """Keep dense labels for oracles: they are not journalled and never trained on."""
     source = _open(project, record, path, mapping)
     for n, block in enumerate(grid := list(_blocks(record)), 1):
         report("check labels", n, len(grid), "blocks")
         source.read(block)
     exporters.export_ome_zarr(
-        project.truth_path(record.name), source.read, name=record.name, axes="zyx", shape=record.shape, dtype="uint8",
-        spacing_nm=record.spacing_nm, translation_nm=record.translation_nm, unit=record.unit, kind="mode",
-        label=label_metadata(project, record), progress=_progress(report, "store truth"),
-    )  # fmt: skip
+        project.truth_path(record.name),
+        source.read,
+        name=record.name,
+        axes="zyx",
+        shape=record.shape,
+        dtype="uint8",
+        spacing_nm=record.spacing_nm,
+        translation_nm=record.translation_nm,
+        unit=record.unit,
+        kind="mode",
+        label=label_metadata(project, record),
+        progress=_progress(report, "store truth"),
+    )
     projects.set_truth(project, record.name, project.truth_path(record.name).relative_to(project.folder).as_posix())
 
 
@@ -144,17 +163,27 @@ def work_export(project: Project, arguments: dict[str, Any], report: Report) -> 
         axes = "czyx" if what == "probabilities" else "zyx"
     shape = (len(names), *region.shape) if axes == "czyx" else region.shape
     common: dict[str, Any] = {
-        "axes": axes, "shape": shape, "dtype": "uint8", "spacing_nm": record.spacing_nm, "unit": record.unit,
+        "axes": axes,
+        "shape": shape,
+        "dtype": "uint8",
+        "spacing_nm": record.spacing_nm,
+        "unit": record.unit,
         "progress": _progress(report, f"export {what}"),
-    }  # fmt: skip
+    }
     if target.name.lower().endswith((".tif", ".tiff", ".btf")):
         exporters.export_tiff(target, read, channel_names=names, **common)
     else:
         label = label_metadata(project, record) if what in ("classes", "labels") else None
         exporters.export_ome_zarr(
-            target, read, name=f"{record.name}-{what}", translation_nm=record.translation_nm,
-            kind="mode" if label else "mean", label=label, channel_names=names, **common,
-        )  # fmt: skip
+            target,
+            read,
+            name=f"{record.name}-{what}",
+            translation_nm=record.translation_nm,
+            kind="mode" if label else "mean",
+            label=label,
+            channel_names=names,
+            **common,
+        )
     return {"path": str(target), "what": what}
 
 

@@ -80,9 +80,16 @@ class Journal:
         region, mask, values = self._checked(stroke)
         before = labels.read(self.project, stroke.volume, region)[mask]
         number = self._commit(
-            stroke.kind, stroke.volume, stroke.box, stroke.person, (stroke.client, stroke.client_number), region, mask,
-            before, values[mask],
-        )  # fmt: skip
+            stroke.kind,
+            stroke.volume,
+            stroke.box,
+            stroke.person,
+            (stroke.client, stroke.client_number),
+            region,
+            mask,
+            before,
+            values[mask],
+        )
         self.catch_up()
         return find(self.database, number)
 
@@ -170,7 +177,7 @@ class Journal:
         before = labels.read(self.project, target.volume, region)[mask]
         number = self._commit(
             kind, target.volume, target.box, person, sender, region, mask, before, after, target.number
-        )  # fmt: skip
+        )
         self.catch_up()
         return find(self.database, number)
 
@@ -178,11 +185,25 @@ class Journal:
         live = kind not in NO_UNDO
         with self.database.transaction() as connection:
             cursor = connection.execute(
-                "INSERT INTO edit (kind, volume, box, person, client, client_number, z0, y0, x0, z1, y1, x1, mask, before, "
-                "after, voxels, target, live, created) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                (kind, volume, box, person, *sender, *region.start, *region.stop, pack_mask(mask), pack(before),
-                 pack(after), int(mask.sum()), target, int(live), time.time()),
-            )  # fmt: skip
+                "INSERT INTO edit (kind, volume, box, person, client, client_number, z0, y0, x0, z1, y1, x1, mask, "
+                "before, after, voxels, target, live, created) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    kind,
+                    volume,
+                    box,
+                    person,
+                    *sender,
+                    *region.start,
+                    *region.stop,
+                    pack_mask(mask),
+                    pack(before),
+                    pack(after),
+                    int(mask.sum()),
+                    target,
+                    int(live),
+                    time.time(),
+                ),
+            )
             if target is not None:
                 connection.execute("UPDATE edit SET live = ? WHERE number = ?", (int(kind == EditKind.REDO), target))
         return int(cursor.lastrowid or 0)
@@ -318,6 +339,14 @@ def _region(row) -> Box:
 
 def _edit(row) -> Edit:
     return Edit(
-        row["number"], EditKind(row["kind"]), row["volume"], row["box"], row["person"], _region(row), row["voxels"],
-        row["target"], bool(row["live"]), row["created"],
-    )  # fmt: skip
+        row["number"],
+        EditKind(row["kind"]),
+        row["volume"],
+        row["box"],
+        row["person"],
+        _region(row),
+        row["voxels"],
+        row["target"],
+        bool(row["live"]),
+        row["created"],
+    )

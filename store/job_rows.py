@@ -36,7 +36,14 @@ def begin(database: Database, id: int) -> None:
 
 
 def end(
-    database: Database, id: int, state: JobState, *, error: str = "", hint: str = "", exit_code: int = 0, result: Any = None
+    database: Database,
+    id: int,
+    state: JobState,
+    *,
+    error: str = "",
+    hint: str = "",
+    exit_code: int = 0,
+    result: Any = None,
 ) -> None:
     """Record how a job ended; a job that has ended already stays as it is."""
     with database.transaction() as connection:

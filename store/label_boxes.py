@@ -8,7 +8,10 @@ from .database import Database
 from .errors import UsageError
 from .records import LabelBox, Purpose, State
 
-FIELDS = "volume, z0, y0, x0, z1, y1, x1, round, purpose, state, priority, reason, strategy, reserve, person, created, done_at"
+FIELDS = (
+    "volume, z0, y0, x0, z1, y1, x1, round, purpose, state, priority, reason, strategy, reserve, person, created, "
+    "done_at"
+)
 
 
 def add(database: Database, boxes: Iterable[LabelBox]) -> list[int]:
@@ -18,9 +21,22 @@ def add(database: Database, boxes: Iterable[LabelBox]) -> list[int]:
         for box in boxes:
             cursor = connection.execute(
                 f"INSERT INTO box ({FIELDS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                (box.volume, *box.box.start, *box.box.stop, box.round, box.purpose, box.state, box.priority, box.reason,
-                 box.strategy, int(box.reserve), box.person, now, now if box.state == State.DONE else None),
-            )  # fmt: skip
+                (
+                    box.volume,
+                    *box.box.start,
+                    *box.box.stop,
+                    box.round,
+                    box.purpose,
+                    box.state,
+                    box.priority,
+                    box.reason,
+                    box.strategy,
+                    int(box.reserve),
+                    box.person,
+                    now,
+                    now if box.state == State.DONE else None,
+                ),
+            )
             ids.append(int(cursor.lastrowid or 0))
     return ids
 
@@ -35,9 +51,12 @@ def select(
 ) -> list[LabelBox]:
     """List label boxes: test boxes first, then reserve boxes last, by falling priority."""
     rows = database.rows(
-        "SELECT * FROM box WHERE (?1 IS NULL OR round = ?1) AND (?2 IS NULL OR purpose = ?2) AND (?3 IS NULL OR volume = ?3) "
-        "ORDER BY round, purpose = 'train', reserve, priority DESC, id", round, purpose, volume,
-    )  # fmt: skip
+        "SELECT * FROM box WHERE (?1 IS NULL OR round = ?1) AND (?2 IS NULL OR purpose = ?2) "
+        "AND (?3 IS NULL OR volume = ?3) ORDER BY round, purpose = 'train', reserve, priority DESC, id",
+        round,
+        purpose,
+        volume,
+    )
     found = [_label_box(row) for row in rows]
     return [box for box in found if not state or box.state in state]
 
@@ -95,8 +114,19 @@ def taken(database: Database, volume: str) -> list[Box]:
 
 def _label_box(row) -> LabelBox:
     return LabelBox(
-        id=row["id"], volume=row["volume"], box=Box((row["z0"], row["y0"], row["x0"]), (row["z1"], row["y1"], row["x1"])),
-        round=row["round"], purpose=Purpose(row["purpose"]), state=State(row["state"]), priority=row["priority"],
-        reason=row["reason"], strategy=row["strategy"], reserve=bool(row["reserve"]), seconds=row["seconds"],
-        why=row["why"], person=row["person"], created=row["created"], done_at=row["done_at"],
-    )  # fmt: skip
+        id=row["id"],
+        volume=row["volume"],
+        box=Box((row["z0"], row["y0"], row["x0"]), (row["z1"], row["y1"], row["x1"])),
+        round=row["round"],
+        purpose=Purpose(row["purpose"]),
+        state=State(row["state"]),
+        priority=row["priority"],
+        reason=row["reason"],
+        strategy=row["strategy"],
+        reserve=bool(row["reserve"]),
+        seconds=row["seconds"],
+        why=row["why"],
+        person=row["person"],
+        created=row["created"],
+        done_at=row["done_at"],
+    )

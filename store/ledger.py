@@ -100,6 +100,12 @@ def get_round(database: Database, number: int) -> Round:
 
 def _round(row) -> Round:
     return Round(
-        row["number"], RoundState(row["state"]), row["model"], row["trained"], row["strategy"], row["seed"],
-        row["created"], row["closed_at"],
-    )  # fmt: skip
+        row["number"],
+        RoundState(row["state"]),
+        row["model"],
+        row["trained"],
+        row["strategy"],
+        row["seed"],
+        row["created"],
+        row["closed_at"],
+    )

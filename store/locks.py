@@ -25,7 +25,8 @@ class Holder:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.what} (pid {self.pid} on {self.host}, since {time.strftime('%H:%M:%S', time.localtime(self.since))})"
+        since = time.strftime("%H:%M:%S", time.localtime(self.since))
+        return f"{self.what} (pid {self.pid} on {self.host}, since {since})"
 
 
 @contextmanager

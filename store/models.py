@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 WEIGHTS, CARD = "weights.safetensors", "model.json"
-_LISTED = "SELECT model.*, model.number = (SELECT c.model FROM champion c ORDER BY c.number DESC LIMIT 1) AS champion FROM model"
+_LISTED = (
+    "SELECT model.*, model.number = (SELECT c.model FROM champion c ORDER BY c.number DESC LIMIT 1) AS champion "
+    "FROM model"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ def save(
 ) -> Model:
     """Write a version to its folder, then list it; a kill at any moment leaves no half version listed.
 
-    `add` may write further files into the folder before it is listed. With `finish_round` the round moves on to scoring in the same commit, so that it never trains twice.
+    `add` may write further files into the folder before it is listed. With `finish_round` the round
+    moves on to scoring in the same commit, so that it never trains twice.
     """
     import numpy as np
     from safetensors.numpy import save as to_bytes
@@ -65,10 +69,18 @@ def save(
         weights = to_bytes({name: np.ascontiguousarray(array) for name, array in arrays.items()})
         digest = hashlib.sha256(weights).hexdigest()
         card = {
-            "model": number, "parent": draft.parent, "round": draft.round, "classes": draft.classes, "steps": draft.steps,
-            "seconds": round(draft.seconds, 3), "edit": draft.edit, "boxes": draft.boxes, "loss": draft.loss,
-            "sha256": digest, **draft.card,
-        }  # fmt: skip
+            "model": number,
+            "parent": draft.parent,
+            "round": draft.round,
+            "classes": draft.classes,
+            "steps": draft.steps,
+            "seconds": round(draft.seconds, 3),
+            "edit": draft.edit,
+            "boxes": draft.boxes,
+            "loss": draft.loss,
+            "sha256": digest,
+            **draft.card,
+        }
         write_bytes(beside / WEIGHTS, weights)
         write_bytes(beside / CARD, json.dumps(card, indent=1).encode())
         add(beside)
@@ -80,11 +92,23 @@ def save(
         ) from error
     with project.database.transaction() as connection:
         connection.execute(
-            "INSERT INTO model (number, parent, round, classes, steps, seconds, edit, boxes, loss, sha256, bytes, created) "
-            "VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-            (number, draft.parent, draft.round, json.dumps(draft.classes), draft.steps, draft.seconds, draft.edit,
-             json.dumps(draft.boxes), draft.loss, digest, len(weights), time.time()),
-        )  # fmt: skip
+            "INSERT INTO model (number, parent, round, classes, steps, seconds, edit, boxes, loss, sha256, bytes, "
+            "created) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            (
+                number,
+                draft.parent,
+                draft.round,
+                json.dumps(draft.classes),
+                draft.steps,
+                draft.seconds,
+                draft.edit,
+                json.dumps(draft.boxes),
+                draft.loss,
+                digest,
+                len(weights),
+                time.time(),
+            ),
+        )
         if finish_round:
             connection.execute(
                 "UPDATE round SET state = ?, trained = ? WHERE number = ?", (RoundState.SCORING, number, draft.round)
@@ -177,8 +201,19 @@ def model_folder(project: Project, number: int) -> Path:
 
 def _model(row) -> Model:
     return Model(
-        number=row["number"], parent=row["parent"], round=row["round"], champion=bool(row["champion"]),
-        classes=tuple(json.loads(row["classes"])), steps=row["steps"], seconds=row["seconds"], edit=row["edit"],
-        boxes=tuple(json.loads(row["boxes"])), loss=row["loss"], sha256=row["sha256"], bytes=row["bytes"],
-        verdict=row["verdict"], note=row["note"], created=row["created"],
-    )  # fmt: skip
+        number=row["number"],
+        parent=row["parent"],
+        round=row["round"],
+        champion=bool(row["champion"]),
+        classes=tuple(json.loads(row["classes"])),
+        steps=row["steps"],
+        seconds=row["seconds"],
+        edit=row["edit"],
+        boxes=tuple(json.loads(row["boxes"])),
+        loss=row["loss"],
+        sha256=row["sha256"],
+        bytes=row["bytes"],
+        verdict=row["verdict"],
+        note=row["note"],
+        created=row["created"],
+    )

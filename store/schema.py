@@ -87,8 +87,18 @@ MIGRATIONS: tuple[str, ...] = (
 """One script a schema version: the first makes version 1, each later one goes on from there."""
 
 COUNTED = (
-    "volume", "round", "box", "edit", "model", "champion", "curve", "box_count", "score", "tile", "job",
-)  # fmt: skip
+    "volume",
+    "round",
+    "box",
+    "edit",
+    "model",
+    "champion",
+    "curve",
+    "box_count",
+    "score",
+    "tile",
+    "job",
+)
 """Tables whose changes are counted; progress is left out, since it changes four times a second."""
 
 

@@ -81,9 +81,9 @@ class TestTable(Table):
 
 class RankTable(Table):
     strategy: Literal["random", "foreground", "entropy"] = "foreground"
-    """How boxes are chosen once there is a model: random, foreground (half of them where a class is predicted), entropy."""
+    """How boxes are chosen once there is a model: random, foreground (half where a class is predicted), entropy."""
     blank: float = Field(default=0.01, ge=0, le=1)
-    """A bin whose normalised intensities deviate less than this is blank; boxes that are mostly blank are not proposed."""
+    """A bin whose normalised intensities deviate less than this is blank; mostly blank boxes are not proposed."""
     clusters: int = Field(default=0, ge=0, le=1000)
     """Clusters of cheap features among which the first boxes are spread; 0: as many as boxes are asked for."""
 
@@ -92,7 +92,7 @@ class NetworkTable(Table):
     name: Literal["dynunet"] = "dynunet"
     """Network architecture: MONAI's DynUNet with residual units and batch normalisation."""
     dims: Literal["auto", 2, 3] = "auto"
-    """2 predicts section by section, 3 in the volume; "auto": 2 for images and where sections are four times thicker than a pixel."""
+    """2 predicts sections one by one, 3 the volume; "auto": 2 for images and sections four times thicker than a pixel."""
     filters: tuple[Annotated[int, Field(ge=4, le=512)], ...] | Literal["auto"] = "auto"
     """Channels of each level; one level more than there are poolings; "auto": 16,32,64,128, twice that in 2-D."""
 
@@ -138,7 +138,7 @@ class LossTable(Table):
     name: Literal["ce", "dice", "ce_dice"] = "ce_dice"
     """Loss over known voxels: cross entropy, soft Dice, or the mean of both."""
     class_weights: Literal["auto", "none"] = "auto"
-    """Weights of the classes in the cross entropy; "auto": with three or more classes the square root of inverse frequency."""
+    """Class weights in the cross entropy; "auto": with three or more classes the square root of inverse frequency."""
     weight_limit: float = Field(default=10.0, ge=1)
     """Largest automatic class weight."""
 
@@ -165,7 +165,7 @@ class TrainTable(Table):
     new_share: Share = 0.5
     """Share of patches from boxes labelled since the parent model; the others replay older boxes."""
     rare_share: Share = 0.5
-    """Share of patches centred on a class drawn evenly from those present; the others are centred on any known voxel."""
+    """Share of patches centred on a class drawn evenly from those present; others on any known voxel."""
     hold_out: int = Field(default=0, ge=0, le=1000)
     """Train boxes kept out of training to watch its loss; test boxes are never used for that."""
     checkpoint: int = Field(default=20, ge=1)

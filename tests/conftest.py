@@ -20,10 +20,21 @@ from rondel.store.records import EditKind, LabelBox, Purpose, State, VolumeRecor
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 
 RECORD = VolumeRecord(
-    name="scan", url="scan.ome.zarr", imported=False, level=0, time=None, channels=(0,), axes="zyx", shape=(40, 70, 80),
-    chunks=(40, 64, 64), dtype="uint8", spacing_nm=(10.0, 10.0, 10.0), translation_nm=(0.0, 0.0, 0.0), unit="nanometer",
+    name="scan",
+    url="scan.ome.zarr",
+    imported=False,
+    level=0,
+    time=None,
+    channels=(0,),
+    axes="zyx",
+    shape=(40, 70, 80),
+    chunks=(40, 64, 64),
+    dtype="uint8",
+    spacing_nm=(10.0, 10.0, 10.0),
+    translation_nm=(0.0, 0.0, 0.0),
+    unit="nanometer",
     intensities=((0.0, 255.0),),
-)  # fmt: skip
+)
 
 
 @pytest.fixture

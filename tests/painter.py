@@ -1,4 +1,4 @@
-"""A process that paints, undoes and redoes until it is killed; it prints the number of every edit it was told is saved."""
+"""A process that paints, undoes and redoes until it is killed; it prints the number of every edit that was saved."""
 
 import sys
 import uuid
@@ -32,14 +32,16 @@ def _turn(journal, rng, person, box, region, sender):
         return journal.undo(box, person, sender)
     if choice < 0.3:
         return journal.redo(box, person, sender)
-    start = rng.integers(region.start, np.array(region.stop) - 2)
-    part = Box.at(start, rng.integers(2, 12, 3)).intersect(region)
+    start = rng.integers(region.start, np.array(region.stop) - 2).tolist()
+    part = Box.at(start, rng.integers(2, 12, 3).tolist()).intersect(region)
     mask = rng.random(part.shape) < 0.7
     mask.flat[0] = True
     values = np.full(part.shape, rng.integers(4), np.uint8)
-    return journal.write(Stroke(EditKind.PAINT, "scan", part, mask, values, person, *sender, box))
+    return journal.write(Stroke(EditKind.PAINT, "scan", part, mask, values, person, sender[0], sender[1], box))
 
 
 if __name__ == "__main__":
     numbers = [int(v) for v in sys.argv[4].split(",")]
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Box((numbers[0], numbers[1], numbers[2]), (numbers[3], numbers[4], numbers[5])))
+    corner, stop = numbers[:3], numbers[3:]
+    region = Box((corner[0], corner[1], corner[2]), (stop[0], stop[1], stop[2]))
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), region)

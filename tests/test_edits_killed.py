@@ -26,7 +26,8 @@ def test_two_painters_killed_100_times_lose_nothing(project, tmp_path):
         outputs = [tmp_path / f"{person}-{turn}" for person in ("ann", "bob")]
         painters = [
             subprocess.Popen(
-                [sys.executable, PAINTER, project.folder, output.name[:3], str(box.id), corners], stdout=output.open("wb")
+                [sys.executable, PAINTER, project.folder, output.name[:3], str(box.id), corners],
+                stdout=output.open("wb"),
             )
             for output in outputs
         ]

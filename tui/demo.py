@@ -23,11 +23,24 @@ def run(folder: Path, *, auto: bool, rounds: int, seed: int) -> None:
         raise UsageError(f"{folder} is not empty", "name a new folder: rondel demo FOLDER")
     classes = _make_volume(folder, seed)
     with projects.create(folder / "project", classes, name="demo", seed=seed) as project:
-        door.run(project, "import", {
-            "name": NAME, "image": str((folder / f"{NAME}.ome.zarr").resolve()), "spacing": None, "unit": None, "axes": None,
-            "level": 0, "time": None, "channels": None, "labels": str((folder / f"{NAME}.truth.ome.zarr").resolve()),
-            "purpose": "truth", "mapping": {}, "relink": False,
-        })  # fmt: skip
+        door.run(
+            project,
+            "import",
+            {
+                "name": NAME,
+                "image": str((folder / f"{NAME}.ome.zarr").resolve()),
+                "spacing": None,
+                "unit": None,
+                "axes": None,
+                "level": 0,
+                "time": None,
+                "channels": None,
+                "labels": str((folder / f"{NAME}.truth.ome.zarr").resolve()),
+                "purpose": "truth",
+                "mapping": {},
+                "relink": False,
+            },
+        )
         door.run(project, "round", {})
         if auto:
             _answer_rounds(project, folder, rounds)
@@ -51,10 +64,18 @@ def _make_volume(folder: Path, seed: int) -> list[str]:
     )
     for array, ending, kind, metadata in outputs:
         exporters.export_ome_zarr(
-            folder / f"{NAME}{ending}.ome.zarr", lambda box, array=array: array[box.slices], name=NAME, axes="zyx",
-            shape=SHAPE, dtype="uint8", spacing_nm=SPACING_NM, translation_nm=(0.0, 0.0, 0.0), unit="nanometer",
-            kind=kind, label=metadata,
-        )  # fmt: skip
+            folder / f"{NAME}{ending}.ome.zarr",
+            lambda box, array=array: array[box.slices],
+            name=NAME,
+            axes="zyx",
+            shape=SHAPE,
+            dtype="uint8",
+            spacing_nm=SPACING_NM,
+            translation_nm=(0.0, 0.0, 0.0),
+            unit="nanometer",
+            kind=kind,
+            label=metadata,
+        )
     door.note(f"generated and written in {time.monotonic() - began:.0f} s")
     return list(classes)
 
@@ -74,8 +95,11 @@ def _answer_rounds(project: Project, folder: Path, count: int) -> None:
         for box in round_order.waiting_boxes(project):
             answer = oracle.answer(project, box, truth, maps.read_classes(box.box) if maps else None)
             if box.purpose == "train":
-                totals = {"boxes": totals["boxes"] + 1, "voxels": totals["voxels"] + answer.voxels,
-                          "actions": totals["actions"] + answer.actions}  # fmt: skip
+                totals = {
+                    "boxes": totals["boxes"] + 1,
+                    "voxels": totals["voxels"] + answer.voxels,
+                    "actions": totals["actions"] + answer.actions,
+                }
         door.run(project, "round", {})
         points += _points(project, totals, time.monotonic() - began)
         door.note(door.status_lines(project)[1])
@@ -93,7 +117,18 @@ def _points(project: Project, totals: dict[str, int], seconds: float) -> list:
     closed = [r for r in ledger.rounds(project.database) if r.state == RoundState.CLOSED][-1]
     names = {c.value: c.name for c in project.classes}
     return [
-        CurvePoint("demo", project.settings.project.seed, closed.number, totals["boxes"], totals["voxels"], totals["actions"],
-                   round(seconds, 2), names[s.label], s.dice, s.low, s.high)
+        CurvePoint(
+            "demo",
+            project.settings.project.seed,
+            closed.number,
+            totals["boxes"],
+            totals["voxels"],
+            totals["actions"],
+            round(seconds, 2),
+            names[s.label],
+            s.dice,
+            s.low,
+            s.high,
+        )
         for s in ledger.scores(project.database, closed.trained or 0)
-    ]  # fmt: skip
+    ]

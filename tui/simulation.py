@@ -42,9 +42,17 @@ def run(
         projects.add_volume(own, replace(record, url=url, imported=False, truth=None))
     try:
         with projects.open_project(out / OWN) as own:
-            result = door.run(own, "simulate", {
-                **request, "volume": record.name, "truth": str(path.resolve()), "mapping": parse.mapping(mapping), "out": str(out.resolve()),
-            })  # fmt: skip
+            result = door.run(
+                own,
+                "simulate",
+                {
+                    **request,
+                    "volume": record.name,
+                    "truth": str(path.resolve()),
+                    "mapping": parse.mapping(mapping),
+                    "out": str(out.resolve()),
+                },
+            )
     finally:
         if not keep:
             shutil.rmtree(out / OWN)

@@ -69,14 +69,27 @@ def boxes_add(
     with door.opened(context) as project:
         record = project.only_volume(volume)
         wanted = Box.parse(region, record.shape)
-        meets = [b.id for b in label_boxes.select(project.database, volume=record.name, state=OPEN_STATES)
-                 if b.box.overlaps(wanted)]  # fmt: skip
+        meets = [
+            b.id
+            for b in label_boxes.select(project.database, volume=record.name, state=OPEN_STATES)
+            if b.box.overlaps(wanted)
+        ]
         if meets:
             raise UsageError(f"region {wanted} overlaps box {meets[0]}", "boxes do not overlap; choose another region")
         last = ledger.last_round(project.database)
         purpose = Purpose.TEST if test else Purpose.TRAIN
-        box = LabelBox(0, record.name, wanted, last.number if last else 0, purpose, State.PROPOSED, 1.0,
-                       f"added by {person()}", "hand", person=person())  # fmt: skip
+        box = LabelBox(
+            0,
+            record.name,
+            wanted,
+            last.number if last else 0,
+            purpose,
+            State.PROPOSED,
+            1.0,
+            f"added by {person()}",
+            "hand",
+            person=person(),
+        )
         door.say(f"box {label_boxes.add(project.database, [box])[0]} added")
 
 

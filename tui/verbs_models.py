@@ -44,8 +44,20 @@ def models_list(context: typer.Context, json: Json = False) -> None:
         for m in found:
             dice = ledger.mean_dice(ledger.scores(project.database, m.number))
             mark = "champion" if m.champion else ""
-            rows.append((m.number, mark, m.parent, m.round, len(m.boxes), m.steps, f"{m.seconds:.0f}", f"{m.loss:.3f}",
-                         door.number(dice), m.note or m.verdict))  # fmt: skip
+            rows.append(
+                (
+                    m.number,
+                    mark,
+                    m.parent,
+                    m.round,
+                    len(m.boxes),
+                    m.steps,
+                    f"{m.seconds:.0f}",
+                    f"{m.loss:.3f}",
+                    door.number(dice),
+                    m.note or m.verdict,
+                )
+            )
         door.table(("model", "", "parent", "round", "boxes", "steps", "seconds", "loss", "mean Dice", ""), rows)
 
 

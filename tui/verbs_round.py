@@ -237,7 +237,7 @@ def simulate(
     The named project is read and never written. Actions are the connected patches of wrong voxels that the oracle had
     to correct; seconds are those of computing.
 
-    Example: rondel -p cells simulate scan --truth truth.ome.tif --region 0:120,:,: --score-region 130:250,:,: --out curves
+    Example: rondel -p cells simulate scan --truth truth.ome.tif --region 0:120,:,: --score-region 130:250,:,:
     """
     from .simulation import run
 
@@ -245,6 +245,18 @@ def simulate(
         raise UsageError("--score-region is missing", "name a region apart from --region: --score-region 130:250,:,:")
     with door.opened(context) as project:
         run(
-            project, volume, truth, mapping, out, keep,
-            {"rounds": rounds, "boxes": boxes, "strategies": strategy, "seeds": seeds, "region": region, "score_region": score_region},
-        )  # fmt: skip
+            project,
+            volume,
+            truth,
+            mapping,
+            out,
+            keep,
+            {
+                "rounds": rounds,
+                "boxes": boxes,
+                "strategies": strategy,
+                "seeds": seeds,
+                "region": region,
+                "score_region": score_region,
+            },
+        )

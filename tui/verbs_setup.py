@@ -201,10 +201,19 @@ def demo(
 
 def _request(name, image, spacing, unit, axes, level, time, channel) -> dict[str, Any]:
     return {
-        "name": name, "image": _absolute(image) if image else "", "spacing": parse.spacing(spacing), "unit": unit,
-        "axes": axes, "level": level, "time": time, "channels": parse.channels(channel), "labels": None,
-        "purpose": "train", "mapping": {}, "relink": False,
-    }  # fmt: skip
+        "name": name,
+        "image": _absolute(image) if image else "",
+        "spacing": parse.spacing(spacing),
+        "unit": unit,
+        "axes": axes,
+        "level": level,
+        "time": time,
+        "channels": parse.channels(channel),
+        "labels": None,
+        "purpose": "train",
+        "mapping": {},
+        "relink": False,
+    }
 
 
 def _absolute(path: str | None) -> str | None:
