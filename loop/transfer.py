@@ -9,7 +9,7 @@ import numpy as np
 from ..store import edits, exporters, importers, label_boxes, labels, ledger, models, ngff, volume
 from ..store import project as projects
 from ..store.box import Box, Tile
-from ..store.errors import LabelError, UsageError
+from ..store.errors import InvalidDataError, LabelError, UsageError
 from ..store.maps import Maps
 from ..store.project import Project
 from ..store.records import EditKind, LabelBox, Purpose, State, VolumeRecord
@@ -19,6 +19,7 @@ from .report import Report
 REMOTE = ("http://", "https://")
 PURPOSES = ("train", "test", "truth")
 WHAT = ("classes", "labels", "probabilities", "uncertainty")
+TIFF, ZARR = (".tif", ".tiff", ".btf"), (".zarr",)
 
 
 def is_ome_zarr(image: str) -> bool:
@@ -38,11 +39,18 @@ def volume_name(image: str) -> str:
 
 def work_import(project: Project, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     """Add an image, labels, or both; returns what was added."""
-    name = arguments["name"]
-    if arguments["image"]:
-        record = add_image(project, arguments, report)
-    else:
-        record = project.volume_record(name)
+    if not arguments["image"]:
+        return _add_labels(project, project.volume_record(arguments["name"]), arguments, report)
+    record = add_image(project, arguments, report)
+    try:
+        return _add_labels(project, record, arguments, report)
+    except InvalidDataError:
+        if not arguments["relink"]:
+            projects.forget_volume(project, record.name)  # an image and labels that do not fit: neither is added
+        raise
+
+
+def _add_labels(project: Project, record: VolumeRecord, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     if not arguments["labels"]:
         return {"volume": record.name}
     mapping = {int(k): v for k, v in arguments["mapping"].items()} or None
@@ -148,9 +156,7 @@ def import_truth(project: Project, record: VolumeRecord, path: Path, mapping: di
 def work_export(project: Project, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     """Write labels or a model's output on a volume to OME-Zarr or OME-TIFF."""
     record = project.volume_record(arguments["volume"])
-    target, what, region = Path(arguments["target"]), arguments["what"], record.box
-    if target.exists():
-        raise UsageError(f"{target} is there already", "name a new file, or remove the old one")
+    target, what, region = check_target(Path(arguments["target"])), arguments["what"], record.box
     if what == "labels":
         with edits.open_journal(project):
             array = labels.open_labels(project, record.name)
@@ -170,7 +176,7 @@ def work_export(project: Project, arguments: dict[str, Any], report: Report) -> 
         "unit": record.unit,
         "progress": _progress(report, f"export {what}"),
     }
-    if target.name.lower().endswith((".tif", ".tiff", ".btf")):
+    if target.name.lower().endswith(TIFF):
         exporters.export_tiff(target, read, channel_names=names, **common)
     else:
         label = label_metadata(project, record) if what in ("classes", "labels") else None
@@ -185,6 +191,15 @@ def work_export(project: Project, arguments: dict[str, Any], report: Report) -> 
             **common,
         )
     return {"path": str(target), "what": what}
+
+
+def check_target(target: Path) -> Path:
+    """Return where an export may be written; raises UsageError when it is there, or its ending names no format."""
+    if target.exists():
+        raise UsageError(f"{target} is there already", "name a new file, or remove the old one")
+    if not target.name.lower().endswith(TIFF + ZARR):
+        raise UsageError(f"{target.name} ends like no format written here", "name it .ome.zarr, or .tif for OME-TIFF")
+    return target
 
 
 def label_metadata(project: Project, record: VolumeRecord) -> ngff.LabelMetadata:

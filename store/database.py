@@ -27,7 +27,7 @@ class Database:
         try:
             self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             self.connection.row_factory = sqlite3.Row
-            self._migrate(path)
+            self._migrate(path, create)
             self.connection.execute(f"PRAGMA journal_mode={'TRUNCATE' if on_network(path) else 'WAL'}")
             self.connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             self.connection.execute("PRAGMA foreign_keys=ON")
@@ -35,8 +35,10 @@ class Database:
             raise ProjectError(f"{path.name} cannot be read: {error}", "restore the newest file of backups/") from error
         self.path = path
 
-    def _migrate(self, path: Path) -> None:
+    def _migrate(self, path: Path, create: bool) -> None:
         version = self.version
+        if version == 0 and not create:
+            raise ProjectError(f"{path.name} is empty or was never finished", "restore the newest file of backups/")
         if version > len(MIGRATIONS):
             raise ProjectError(
                 f"{path.parent.name} was made by a newer rondel (schema {version}, this one knows {len(MIGRATIONS)})",

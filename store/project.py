@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .database import Database
-from .errors import ProjectError, SpaceError, UsageError, VolumeError
+from .errors import ProjectError, SettingsError, SpaceError, UsageError, VolumeError
 from .records import VolumeRecord
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Project:
         return self.folder / "labels" / f"{volume}.ome.zarr"
 
     def truth_path(self, volume: str) -> Path:
-        return self.folder / "volumes" / f"{volume}.truth.ome.zarr"
+        return self.folder / "volumes" / "truth" / f"{volume}.ome.zarr"
 
 
 def create(folder: Path, classes: list[str], name: str = "", seed: int = 0) -> Project:
@@ -101,6 +101,8 @@ def create(folder: Path, classes: list[str], name: str = "", seed: int = 0) -> P
             (folder / sub).mkdir(exist_ok=True)
         settings_file.write(folder / "project.toml", settings)
         return Project(folder, settings, Database(folder / "project.db", create=True))
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{folder} cannot be a folder: a file is in the way", "name another folder") from None
     except OSError as error:
         raise SpaceError(
             f"{folder} could not be made: {error.strerror}", "choose a folder that can be written"
@@ -112,15 +114,32 @@ def open_project(folder: Path, *, durable: bool = True) -> Project:
     from . import settings_file
 
     if not (folder / "project.toml").is_file():
-        raise ProjectError(
-            f"{folder} is no rondel project", "give one with -p, or make one: rondel init FOLDER --classes …"
-        )
+        raise no_project(folder)
     database = Database(folder / "project.db", durable=durable)
     try:
-        return Project(folder, settings_file.load(folder / "project.toml"), database)
+        settings = settings_file.load(folder / "project.toml")
+        _check_classes(settings, database)
+        return Project(folder, settings, database)
     except BaseException:
         database.close()
         raise
+
+
+def no_project(folder: Path) -> ProjectError:
+    return ProjectError(
+        f"{folder} is no rondel project", "give one with -p, or make one: rondel init FOLDER --classes …"
+    )
+
+
+def _check_classes(settings: "Settings", database: Database) -> None:
+    """Refuse settings that have lost classes: label values are never reused, and models know them by number."""
+    known = database.row("SELECT MAX(json_array_length(classes)) AS n FROM model")
+    needed = max(2, (known["n"] if known else None) or 0)
+    if len(settings.classes) < needed:
+        raise SettingsError(
+            f"project.toml declares {len(settings.classes)} classes, but needs {needed} or more",
+            "classes are added at the end and never removed; put their [[class]] tables back",
+        )
 
 
 def check_volume_name(name: str) -> str:
@@ -131,12 +150,18 @@ def check_volume_name(name: str) -> str:
     return name
 
 
+def check_new_volume(project: Project, name: str) -> None:
+    """Raise UsageError when a volume has this name; file systems may not tell upper from lower case."""
+    row = project.database.row("SELECT name FROM volume WHERE name = ? COLLATE NOCASE", name)
+    if row:
+        raise UsageError(f"there is a volume '{row['name']}' already", "give this one another --name")
+
+
 @contextmanager
 def new_volume(project: Project, name: str) -> Iterator[Path]:
     """Give the path at which a volume may be imported, and sweep up what is left there when the import fails."""
     check_volume_name(name)
-    if project.database.row("SELECT 1 FROM volume WHERE name = ?", name):
-        raise UsageError(f"there is a volume '{name}' already", "give this one another --name")
+    check_new_volume(project, name)
     target = project.folder / "volumes" / f"{name}.ome.zarr"
     shutil.rmtree(target, ignore_errors=True)  # left by a killed import: no row names it
     try:
@@ -151,6 +176,7 @@ def add_volume(project: Project, record: VolumeRecord) -> VolumeRecord:
     from . import labels
 
     check_volume_name(record.name)
+    check_new_volume(project, record.name)
     shutil.rmtree(project.labels_path(record.name), ignore_errors=True)  # no row, so no edit can be in it
     labels.create(project, record)
     record = replace(record, created=time.time())
@@ -163,6 +189,19 @@ def add_volume(project: Project, record: VolumeRecord) -> VolumeRecord:
             f"INSERT INTO volume ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", [*values.values()]
         )
     return record
+
+
+def forget_volume(project: Project, name: str) -> None:
+    """Take a volume back, with what was imported for it; one that has boxes or edits stays."""
+    record = project.volume_record(name)
+    used = "SELECT 1 FROM box WHERE volume = ?1 UNION SELECT 1 FROM edit WHERE volume = ?1"
+    with project.database.transaction() as rows:
+        if rows.execute(used, (name,)).fetchone():
+            return
+        rows.execute("DELETE FROM volume WHERE name = ?", (name,))
+    shutil.rmtree(project.labels_path(name), ignore_errors=True)
+    if record.imported:
+        shutil.rmtree(project.folder / record.url, ignore_errors=True)
 
 
 def relink(project: Project, record: VolumeRecord) -> None:

@@ -6,12 +6,21 @@ project.toml.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 COLOURS = ("#808080", "#e63c3c", "#3c8ce6", "#46b450", "#e6b43c", "#a05ad2", "#3cc8c8", "#f08cc8", "#966432", "#b4d23c")
 
 ShapeZYX = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("names hold no line breaks or control characters")
+    return text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 
 
 class Table(BaseModel):
@@ -21,7 +30,7 @@ class Table(BaseModel):
 
 
 class ProjectTable(Table):
-    name: str = "project"
+    name: Annotated[str, AfterValidator(_printable)] = "project"
     """Name of the project, shown on pages and screens."""
     seed: int = Field(default=0, ge=0)
     """Seed of every random choice: proposals, training patches, initial weights."""
@@ -30,7 +39,7 @@ class ProjectTable(Table):
 class LabelClass(Table):
     value: int = Field(ge=1, le=254)
     """Label value on disk; 0 is unlabelled, 1 is everything else; never reused or renumbered."""
-    name: str = Field(min_length=1, max_length=64)
+    name: Name
     """Name of the class."""
     colour: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
     """Colour of the class as #rrggbb."""
@@ -92,7 +101,7 @@ class NetworkTable(Table):
     name: Literal["dynunet"] = "dynunet"
     """Network architecture: MONAI's DynUNet with residual units and batch normalisation."""
     dims: Literal["auto", 2, 3] = "auto"
-    """2 predicts sections one by one, 3 the volume; "auto": 2 for images and sections four times thicker than a pixel."""
+    """2 predicts sections one by one, 3 the volume; "auto": 2 for images and sections 4 times thicker than a pixel."""
     filters: tuple[Annotated[int, Field(ge=4, le=512)], ...] | Literal["auto"] = "auto"
     """Channels of each level; one level more than there are poolings; "auto": 16,32,64,128, twice that in 2-D."""
 

@@ -20,11 +20,14 @@ from .settings import COLOURS, LabelClass, Settings, Table, VolumeTable
 
 def load(path: Path) -> Settings:
     """Read project.toml; raises SettingsError naming the key, and the nearest known one, when something is off."""
+    return parse(_read(path).unwrap(), path.name)
+
+
+def _read(path: Path) -> tomlkit.TOMLDocument:
     try:
-        document = tomlkit.parse(path.read_text("utf-8")).unwrap()
+        return tomlkit.parse(path.read_text("utf-8"))
     except (TOMLKitError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path.name} is not valid TOML: {error}", "mend the line it names") from None
-    return parse(document, path.name)
 
 
 def parse(document: dict[str, Any], source: str = "project.toml") -> Settings:
@@ -48,13 +51,13 @@ def write(path: Path, settings: Settings) -> None:
 
 def change(path: Path, key: str, value: str) -> Settings:
     """Set `table.key` in project.toml, keeping comments; the file is left alone when the result would be invalid."""
-    document = tomlkit.parse(path.read_text("utf-8"))
+    document = _read(path)
     table, _, field = key.partition(".")
     known = dict(_tables())
     if table not in known or field not in known[table].model_fields:
-        raise SettingsError(*_unknown(key, [f"{t}.{f}" for t, m in known.items() for f in m.model_fields]))
+        raise unknown(key)
     document.setdefault(table, tomlkit.table())[field] = _toml_value(value)
-    settings = parse(document.unwrap(), key)
+    settings = parse(document.unwrap(), path.name)
     write_text(path, tomlkit.dumps(document))
     return settings
 
@@ -65,6 +68,11 @@ def describe(settings: Settings) -> Iterator[tuple[str, Any, Any, str]]:
         current = getattr(settings, table)
         for field, spec in model.model_fields.items():
             yield f"{table}.{field}", getattr(current, field), spec.get_default(), spec.description or ""
+
+
+def unknown(key: str) -> SettingsError:
+    """Return the error that there is no such setting; it names the nearest one."""
+    return SettingsError(*_unknown(key, [f"{t}.{f}" for t, m in _tables() for f in m.model_fields]))
 
 
 def _tables() -> Iterator[tuple[str, type[Table]]]:
@@ -123,15 +131,23 @@ def _toml_text(value: Any) -> str:
 
 
 def _explain(error: ValidationError, source: str) -> tuple[str, str]:
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    first = min(error.errors(), key=_telling)
     place = ".".join(str(p) for p in first["loc"] if not str(p).startswith(("literal[", "tuple[", "float")))
     if first["type"] == "extra_forbidden":
         return _unknown(place, _known(first["loc"][:-1]), source)
     found = f", found {first['input']!r}" if not isinstance(first["input"], dict) else ""
+    said = first["msg"].removeprefix("Value error, ")
     return (
-        f"{source}: {place or 'settings'}: {first['msg']}{found}",
+        f"{source}: {place or 'settings'}: {said}{found}",
         "'rondel config' lists every setting with its default",
     )
+
+
+def _telling(error) -> int:
+    """Order errors: an unknown key first, then what is wrong with a list that might have been a word, then the rest."""
+    if error["type"] == "extra_forbidden":
+        return 0
+    return 2 if error["type"] == "literal_error" and not isinstance(error["input"], str) else 1
 
 
 def _known(place: tuple[str | int, ...]) -> list[str]:
@@ -145,8 +161,9 @@ def _known(place: tuple[str | int, ...]) -> list[str]:
 
 
 def _unknown(key: str, known: list[str], source: str = "settings") -> tuple[str, str]:
-    near = difflib.get_close_matches(key, known, 1, 0.5) or difflib.get_close_matches(
-        key.rpartition(".")[2], [k.rpartition(".")[2] for k in known], 1, 0.5
-    )
+    fields = {k.rpartition(".")[2]: k for k in reversed(known)}
+    near = difflib.get_close_matches(key, known, 1, 0.6) or [
+        fields[field] for field in difflib.get_close_matches(key.rpartition(".")[2], list(fields), 1, 0.6)
+    ]
     hint = f"did you mean '{near[0]}'?" if near else "'rondel config' lists every setting"
     return f"{source}: unknown key '{key}'", hint

@@ -1,6 +1,7 @@
 """The headless door: `rondel VERB`. Verbs parse, call the loop or the store, and print."""
 
 import os
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,11 +9,13 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from ..store.errors import RondelError
+from ..store.errors import ProjectError, RondelError, SpaceError, UsageError
 from . import door, verbs_label, verbs_models, verbs_round, verbs_setup
 
+Mistyped: type[Exception] = typer.BadParameter.__bases__[0]
+"""The usage error of the click that typer brings along, wherever that is."""
+
 app = typer.Typer(
-    help="Active-learning annotation rounds for volumes too large to look through.",
     no_args_is_help=False,
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -85,20 +88,32 @@ app.add_typer(verbs_round.jobs, name="jobs")
 
 def main() -> None:
     """Run the command line; errors become one line, with a hint and the exit code that fits."""
-    debug = "--debug" in sys.argv
     try:
-        app()
-    except RondelError as error:
-        if debug:
-            raise
-        door.note(f"rondel: {error}")
-        sys.exit(error.exit_code)
+        code = app(standalone_mode=False)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except PermissionError as error:
-        door.note(f"rondel: {error.filename} may not be written or read: {error.strerror}")
-        sys.exit(5)
+    except (RondelError, OSError, sqlite3.DatabaseError, Mistyped) as error:
+        if "--debug" in sys.argv:
+            raise
+        known = _named(error)
+        door.note(f"rondel: {known}")
+        sys.exit(known.exit_code)
+    sys.exit(code or 0)
+
+
+def _named(error: Exception) -> RondelError:
+    """Return an error as one that has a hint and an exit code."""
+    if isinstance(error, RondelError):
+        return error
+    if isinstance(error, sqlite3.DatabaseError):
+        return ProjectError(f"project.db cannot be used: {error}", "restore the newest file of backups/")
+    if isinstance(error, OSError):
+        return SpaceError(
+            f"{error.filename or 'a file'}: {error.strerror or error}", "see that it is there and may be used"
+        )
+    verb = getattr(getattr(error, "ctx", None), "command_path", "rondel")
+    return UsageError(getattr(error, "format_message", error.__str__)().rstrip("."), f"see '{verb} --help'")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ def names(text: str) -> list[str]:
 
 
 def spacing(text: str | None) -> list[float] | None:
-    """Read z,y,x (or y,x for images) as positive numbers."""
+    """Read z,y,x, or y,x for an image of one section, as positive numbers."""
     if text is None:
         return None
     try:
@@ -21,7 +21,7 @@ def spacing(text: str | None) -> list[float] | None:
         raise UsageError(
             f"--spacing {text} will not do", "give the voxel size as z,y,x, each above 0: --spacing 50,4,4"
         )
-    return values if len(values) == 3 else [values[0], *values]
+    return values
 
 
 def channels(texts: list[str]) -> list[str | int] | None:

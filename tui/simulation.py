@@ -3,15 +3,17 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ..store import project as projects
 from ..store import settings_file
 from ..store.errors import UsageError
 from ..store.project import Project
+from ..store.settings import RankTable
 from . import door, parse
 
 OWN = "project"
+STRATEGIES = (*get_args(RankTable.model_fields["strategy"].annotation), "dense")
 LEFT = ("curve.csv", "curve.png", "result.json")
 
 
@@ -26,6 +28,8 @@ def run(
 ) -> None:
     """Copy settings and volume into --out, simulate there, print the learning curve, and clear up."""
     record = named.only_volume(volume)
+    if truth is not None and not truth.exists():
+        raise UsageError(f"there is no file {truth}", "check the path of --truth")
     path = truth or (named.folder / record.truth if record.truth else None)
     if path is None or not path.exists():
         raise UsageError(
@@ -33,10 +37,14 @@ def run(
         )
     if named.folder.resolve() in [out.resolve(), *out.resolve().parents]:
         raise UsageError(f"--out {out} lies in the project", "choose a folder outside of it")
+    unknown = [name for name in request["strategies"] if name not in STRATEGIES]
+    if unknown:
+        raise UsageError(f"--strategy {unknown[0]} is not known", f"use one of {', '.join(STRATEGIES)}")
     there = [name for name in (*LEFT, OWN) if (out / name).exists()]
     if there:
         raise UsageError(f"{out} holds {there[0]} already", "choose another --out, or remove it")
     url = record.url if "://" in record.url else str((named.folder / record.url).resolve())
+    new = not out.exists()
     with projects.create(out / OWN, [c.name for c in named.classes]) as own:
         settings_file.write(out / OWN / "project.toml", named.settings)
         projects.add_volume(own, replace(record, url=url, imported=False, truth=None))
@@ -56,4 +64,6 @@ def run(
     finally:
         if not keep:
             shutil.rmtree(out / OWN)
+        if new and not any(out.iterdir()):
+            out.rmdir()
     door.say(*result["notes"], result["table"], f"written to {out}: {', '.join(LEFT)}")

@@ -13,7 +13,7 @@ from ..store.project import Project, person
 from ..store.records import Edit, EditKind, LabelBox, Purpose, State
 from . import door, parse
 
-boxes = typer.Typer(help="List the label boxes, or add, move and propose some.", invoke_without_command=True)
+boxes = typer.Typer(invoke_without_command=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Id = Annotated[int, typer.Argument(help="Number of the box.")]
@@ -42,7 +42,11 @@ def boxes_list(
 
     Example: rondel -p cells boxes list --state proposed --json
     """
+    from ..store import ledger
+
     with door.opened(context) as project:
+        if round:
+            ledger.get_round(project.database, round)
         found = label_boxes.select(project.database, round=round, state=state or OPEN_STATES)
     if json:
         door.emit("boxes", found)
@@ -263,6 +267,8 @@ def revert(
 
     with door.opened(context) as project, edits.open_journal(project) as journal:
         box = label_boxes.get(project.database, id)
+        if to:
+            edits.find(project.database, to)
         edit = journal.revert(id, box.volume, box.box, person(), _sender(), to)
         door.say(f"edit {edit.number} reverts {edit.voxels} voxels of box {id}")
 

@@ -11,9 +11,7 @@ from ..store.errors import UsageError
 from ..store.project import Project, person
 from . import door
 
-models = typer.Typer(
-    help="List the model versions, use an older one, compare two, note something.", invoke_without_command=True
-)
+models = typer.Typer(invoke_without_command=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Number = Annotated[int, typer.Argument(help="Number of the model.")]
@@ -124,12 +122,13 @@ def export(
 
     Example: rondel -p cells export scan out.ome.zarr --what classes
     """
-    from ..loop.transfer import WHAT
+    from ..loop.transfer import WHAT, check_target
 
     if what not in WHAT:
         raise UsageError(f"--what {what} is not known", f"use one of {', '.join(WHAT)}")
     if what == "labels" and model is not None:
         raise UsageError("labels are not a model's", "leave --model out, or export --what classes")
+    check_target(target)
     with door.opened(context) as project:
         request = {
             "volume": project.volume_record(volume).name,

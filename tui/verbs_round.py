@@ -11,7 +11,7 @@ from ..store.errors import UsageError
 from ..store.records import State
 from . import door
 
-jobs = typer.Typer(help="List jobs, read their logs, cancel one.", invoke_without_command=True)
+jobs = typer.Typer(invoke_without_command=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Start the job and do not follow it.")]
@@ -193,7 +193,10 @@ def jobs_log(context: typer.Context, id: Annotated[int, typer.Argument(help="Num
     """
     with door.opened(context) as project:
         job_rows.get(project.database, id)
-        door.say(job_control.log_path(project, id).read_text(errors="replace").rstrip())
+        log = job_control.log_path(project, id)
+        if not log.exists():
+            raise UsageError(f"the log of job {id} is gone", "'rondel jobs' shows how the job ended")
+        door.say(log.read_text(errors="replace").rstrip())
 
 
 @jobs.command("cancel")
@@ -254,7 +257,7 @@ def simulate(
             {
                 "rounds": rounds,
                 "boxes": boxes,
-                "strategies": strategy,
+                "strategies": list(dict.fromkeys(strategy)),
                 "seeds": seeds,
                 "region": region,
                 "score_region": score_region,

@@ -110,7 +110,8 @@ def add(
     with door.opened(context) as project:
         known = [v.name for v in project.volumes()]
         only_labels = bool(labels) and image in known and not Path(image).exists()
-        name = image if only_labels else projects.check_volume_name(name or volume_name(image))
+        chosen = volume_name(image) if name is None else name
+        name = image if only_labels else projects.check_volume_name(chosen)
         request = _request(name, "" if only_labels else image, spacing, unit, axes, level, time, channel)
         request |= {
             "labels": _absolute(labels),
@@ -163,15 +164,16 @@ def config(
     """
     from ..store import settings_file
 
+    file = context.obj.folder / "project.toml"
+    if (context.obj.named or value is not None) and not file.is_file():
+        raise projects.no_project(context.obj.folder)
     if key and value is not None:
-        settings = settings_file.change(context.obj.folder / "project.toml", key, value)
-    elif (context.obj.folder / "project.toml").exists():
-        settings = settings_file.load(context.obj.folder / "project.toml")
+        settings = settings_file.change(file, key, value)
     else:
-        settings = settings_file.parse({})
+        settings = settings_file.load(file) if file.is_file() else settings_file.parse({})
     listed = [s for s in settings_file.describe(settings) if key is None or s[0] == key or s[0].startswith(f"{key}.")]
     if not listed:
-        raise UsageError(f"there is no setting '{key}'", "'rondel config' lists every setting")
+        raise settings_file.unknown(key or "")
     if json:
         names = ("key", "value", "default", "sentence")
         door.emit("settings", [dict(zip(names, setting)) for setting in listed])
