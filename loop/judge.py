@@ -18,17 +18,16 @@ def score_and_gate(project: Project, number: int, report: Report) -> str:
     """Score a version and the champion on the same test boxes, and promote or hold the version back; says why."""
     champion = models.champion(project.database)
     boxes = score_model(project, number, report)
-    if champion is None or champion.number == number:
-        verdict = "first model" if champion is None else "already the champion"
-        promote = champion is None
+    if champion is None:
+        verdict, promote = "first model", True
+    elif champion.number == number:  # a killed job had come as far as this
+        return f"model {number} is the champion: {champion.verdict}"
     elif boxes < ENOUGH:
         verdict, promote = f"newest model; {boxes} labelled test boxes are too few to compare", True
     else:
         score_model(project, champion.number, report)
         verdict, promote = _compare(project, champion.number, number)
-    if promote:
-        models.use(project.database, number, verdict)
-    models.set_verdict(project.database, number, verdict)
+    models.judge(project.database, number, verdict, promote)
     return f"model {number} {'is the champion' if promote else 'stays a challenger'}: {verdict}"
 
 

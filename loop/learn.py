@@ -54,13 +54,16 @@ def train_model(
         card=_card(project, recipe, sources),
         curve=trained.curve,
     )
-    return models.save(
+    model = models.save(
         project, draft, trained.arrays, finish_round=finish_round, add=lambda folder: _write_curve(folder, trained)
     )
+    for left in (project.folder / "cache").glob("*training-*"):  # only now: saving may fail or be killed
+        left.unlink()
+    return model
 
 
 def _train(project: Project, recipe: TrainPlan, samples: Samples, initial, report: Report, watched) -> Trained:
-    """Train with checkpoints in cache/, and remove them once the weights are known."""
+    """Train with checkpoints in cache/."""
     chosen = device.choose(project.settings.predict, project.settings.train.precision)
     checkpoint = project.folder / "cache" / f"training-{recipe.digest()[:16]}.safetensors"
     stage = f"train model {models.next_number(project.database)}"
@@ -70,10 +73,7 @@ def _train(project: Project, recipe: TrainPlan, samples: Samples, initial, repor
             report(stage, step, steps, "steps", f"loss {loss:.3f}")
 
     checkpoint.parent.mkdir(exist_ok=True)
-    trained = train(recipe, samples, initial, checkpoint, tell, lambda: report.cancelled, chosen, watched)
-    for left in checkpoint.parent.glob("training-*.safetensors"):
-        left.unlink()
-    return trained
+    return train(recipe, samples, initial, checkpoint, tell, lambda: report.cancelled, chosen, watched)
 
 
 def _train_boxes(project: Project, boxes: list[LabelBox], edit: int, champion: Model | None) -> list[TrainBox]:

@@ -39,10 +39,9 @@ def propose_boxes(project: Project, current: Round, count: int, reserve: int, re
     else:
         found = _ranked(project, current.model, wanted, seed, report)
     boxes = [_label_box(p, current, Purpose.TRAIN, n >= count) for n, p in enumerate(found)]
-    ids = label_boxes.add(project.database, boxes)
     if current.model is not None:
-        _keep_probabilities(project, current.model, [label_boxes.get(project.database, id) for id in ids], report)
-    return ids
+        _keep_probabilities(project, current.model, boxes, report)  # first, so that no box is on show without them
+    return label_boxes.add(project.database, boxes)
 
 
 def propose_test_boxes(project: Project, current: Round, count: int, report: Report) -> list[int]:

@@ -13,7 +13,7 @@ from typing import Any
 from ..store import edits, label_boxes, ledger, models
 from ..store.errors import UsageError
 from ..store.project import Project
-from ..store.records import LabelBox, Purpose, Round, RoundState, State
+from ..store.records import LabelBox, Model, Purpose, Round, RoundState, State
 from .report import Report
 
 WAITING = (State.PROPOSED, State.OPEN)
@@ -34,8 +34,9 @@ def due(project: Project) -> Due:
     if not project.volumes():
         return Due("add", "add a volume", "rondel add IMAGE", False)
     current = ledger.last_round(project.database)
-    if current is None or current.state == RoundState.RANKING:
-        words = "propose the first boxes" if current is None else f"propose the boxes of round {current.number}"
+    if current is None or current.state in (RoundState.RANKING, RoundState.CLOSED):
+        number = 1 if current is None else current.number + (current.state == RoundState.CLOSED)
+        words = "propose the first boxes" if current is None else f"propose the boxes of round {number}"
         return Due("rank", words, "rondel round", True)
     if current.state == RoundState.TRAINING:
         return Due("train", f"go on training model {models.next_number(project.database)}", "rondel round", True)
@@ -90,11 +91,16 @@ def work_round(project: Project, arguments: dict[str, Any], report: Report) -> d
 
 
 def work_train(project: Project, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Train, score and gate a further version; the round stays as it is."""
+    """Train, score and gate a further version; the round stays as it is.
+
+    A version that a killed job trained but did not get to judge is taken up instead of training another one.
+    """
     from . import judge, learn
 
     current = ledger.last_round(project.database)
-    model = learn.train_model(project, current.number if current else 0, report, scratch=arguments["scratch"])
+    model = _unjudged(project, arguments["scratch"]) or learn.train_model(
+        project, current.number if current else 0, report, scratch=arguments["scratch"]
+    )
     notes = [f"model {model.number} trained on {counted(len(model.boxes), 'box', 'boxes')}, loss {model.loss:.3f}"]
     notes.append(judge.score_and_gate(project, model.number, report))
     return {"model": model.number, "notes": notes}
@@ -131,7 +137,9 @@ def rank_step(project: Project, report: Report, notes: list[str]) -> None:
     """Propose the boxes of a round, and drop what earlier rounds left unopened."""
     from . import propose
 
-    current = ledger.last_round(project.database) or _open_round(project)
+    current = ledger.last_round(project.database)
+    if current is None or current.state == RoundState.CLOSED:
+        current = _open_round(project)
     settings = project.settings
     if current.number == 1 and settings.test.boxes and not _has_test_boxes(project):
         tests = propose.propose_test_boxes(project, current, settings.test.boxes, report)
@@ -139,7 +147,7 @@ def rank_step(project: Project, report: Report, notes: list[str]) -> None:
     have = label_boxes.select(project.database, round=current.number, purpose=Purpose.TRAIN)
     if not have:
         have = propose.propose_boxes(project, current, settings.boxes.per_round, settings.boxes.reserve, report)
-        label_boxes.drop_proposed(project.database, current.number)
+    label_boxes.drop_proposed(project.database, current.number)
     wanted = settings.boxes.per_round + settings.boxes.reserve
     short = f" of {wanted} asked for: no more fit" if len(have) < wanted else ""
     notes.append(f"round {current.number}: {counted(len(have), 'box', 'boxes')} proposed{short}")
@@ -183,6 +191,18 @@ def _current(project: Project) -> Round:
     if current is None:
         raise UsageError("there is no round yet", "run 'rondel round'")
     return current
+
+
+def _unjudged(project: Project, scratch: bool) -> Model | None:
+    """Return the newest version if a train job made it of the present labels, and the gate has said nothing of it."""
+    listed, current = models.models(project.database), ledger.last_round(project.database)
+    if not listed:
+        return None
+    newest = listed[-1]
+    if newest.verdict or newest.champion or (current and current.trained == newest.number):
+        return None
+    same = newest.edit == edits.last_number(project.database) and (newest.parent is None or not scratch)
+    return newest if same else None
 
 
 def _has_test_boxes(project: Project) -> bool:

@@ -23,6 +23,7 @@ _LISTED = (
     "SELECT model.*, model.number = (SELECT c.model FROM champion c ORDER BY c.number DESC LIMIT 1) AS champion "
     "FROM model"
 )
+_PROMOTE = "INSERT INTO champion (model, why, person, created) VALUES (?,?,?,?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +167,16 @@ def use(database: Database, number: int, why: str) -> Model:
     """Make a version the champion."""
     get(database, number)
     with database.transaction() as connection:
-        connection.execute(
-            "INSERT INTO champion (model, why, person, created) VALUES (?,?,?,?)", (number, why, person(), time.time())
-        )
+        connection.execute(_PROMOTE, (number, why, person(), time.time()))
     return get(database, number)
 
 
-def set_verdict(database: Database, number: int, verdict: str) -> None:
+def judge(database: Database, number: int, verdict: str, promote: bool) -> None:
+    """Record what the gate said of a version, and make it the champion in the same commit if it said so."""
     with database.transaction() as connection:
         connection.execute("UPDATE model SET verdict = ? WHERE number = ?", (verdict, number))
+        if promote:
+            connection.execute(_PROMOTE, (number, verdict, person(), time.time()))
 
 
 def set_note(database: Database, number: int, note: str) -> Model:
