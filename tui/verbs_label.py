@@ -172,12 +172,12 @@ def label(
                 "save exactly the box, axes z,y,x",
             )
         values = opened.read(Box.of_shape(box.box.shape))
-        if box.state != State.OPEN:
-            label_boxes.move(project.database, id, State.OPEN, person())
         stroke = edits.Stroke(
             EditKind.IMPORT, box.volume, box.box, np.ones(values.shape, bool), values, person(), *_sender(), id
         )
         edit = edits.submit(project, stroke)
+        if box.state != State.OPEN:
+            label_boxes.move(project.database, id, State.OPEN, person())
         if not keep_open:
             finish(project, id)
         known = int((values > 0).sum())

@@ -134,7 +134,7 @@ def export(
             "volume": project.volume_record(volume).name,
             "target": str(target.resolve()),
             "what": what,
-            "model": model,
+            "model": None if what == "labels" else versions.one(project.database, model).number,
         }
         if door.run(project, "export", request, detach=detach):
             door.say(f"{what} of {volume} written to {target}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..loop import jobs as job_control
-from ..store import job_rows, label_boxes, ledger
+from ..store import job_rows, label_boxes, ledger, models
 from ..store.errors import UsageError
 from ..store.records import State
 from . import door
@@ -73,8 +73,9 @@ def predict(
     """
     with door.opened(context) as project:
         name = project.only_volume(volume).name
+        number = models.one(project.database, model).number
         result = door.run(
-            project, "predict", {"volume": name, "model": model, "probabilities": probabilities}, detach=detach
+            project, "predict", {"volume": name, "model": number, "probabilities": probabilities}, detach=detach
         )
         if result:
             door.say(f"{name} predicted by model {result['model']}: {result['tiles']} tiles, {result['seconds']:.1f} s")
@@ -107,7 +108,8 @@ def score(
     Example: rondel -p cells score 2
     """
     with door.opened(context) as project:
-        result = door.run(project, "score", {"model": model}, detach=detach)
+        number = models.one(project.database, model).number
+        result = door.run(project, "score", {"model": number}, detach=detach)
         if not result:
             return
         found = ledger.scores(project.database, result["model"])

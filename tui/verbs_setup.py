@@ -46,12 +46,15 @@ def quick(
 
     name = projects.check_volume_name(volume_name(image))
     folder = context.obj.folder if context.obj.named else Path(name)
-    there = folder.exists()
+    if folder.is_dir() and any(folder.iterdir()) and not context.obj.named:
+        raise UsageError(f"there is a folder {folder} already", "name the project's folder: rondel -p FOLDER quick …")
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    there = set(folder.iterdir()) if folder.is_dir() else set()
     with projects.create(folder, parse.names(classes)) as project:
         try:
             door.run(project, "import", _request(name, image, spacing, unit, axes, level, time, channel))
         except BaseException:
-            _undo_create(folder, there)
+            _undo_create(folder, there, made)
             raise
         door.run(project, "round", {})
         door.say(f"project {folder}", *door.status_lines(project))
@@ -226,10 +229,11 @@ def _absolute(path: str | None) -> str | None:
     return str(Path(path).resolve())
 
 
-def _undo_create(folder: Path, there: bool) -> None:
-    """Remove the project that was made for an image that will not do."""
+def _undo_create(folder: Path, there: set[Path], made: list[Path]) -> None:
+    """Remove the project that was made for an image that will not do; what was there before stays."""
     for name in ("project.toml", "project.db", "project.db-wal", "project.db-shm", *projects.FOLDERS):
         path = folder / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    if not there:
-        folder.rmdir()
+        if path not in there:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for place in made:
+        place.rmdir()
