@@ -16,13 +16,19 @@ import sys
 import time
 from pathlib import Path
 
-VOLUMES = ("fib25_medulla", "vnc_sstem", "vessel_2p")
-ROUNDS, BOXES = 5, 8
+VOLUMES = {"fib25_medulla": (5, 8), "vnc_sstem": (4, 8), "vessel_2p": (4, 4)}
+"""Rounds, and boxes a round."""
+DENSE = ("fib25_medulla",)
+"""Volumes on which the dense arm is run too."""
+
+
+WEIGHTS = {"fib25_medulla": {"membrane": 2.0}}
+"""Class weights set by hand: membrane is a quarter of the volume, and what is missed of it matters most."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("volumes", nargs="*", default=VOLUMES)
+    parser.add_argument("volumes", nargs="*", default=list(VOLUMES))
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     parser.add_argument("--out", type=Path, default=Path("label-economy"))
     parser.add_argument("--seeds", type=int, default=3)
@@ -34,13 +40,15 @@ def main() -> None:
             print(f"{name}: skipped, {folder} is not there")
             continue
         began = time.monotonic()
-        out = simulate(folder, options.out / name, options.seeds, options.strategy or ["foreground", "dense"])
+        strategies = options.strategy or (["foreground", "dense"] if name in DENSE else ["foreground"])
+        out = simulate(folder, options.out / name, options.seeds, strategies)
         report(name, out, json.loads((folder / "meta.json").read_text()), time.monotonic() - began)
 
 
 def simulate(folder: Path, out: Path, seeds: int, strategies: list[str]) -> Path:
     """Run the verbs as a person would; a finished simulation is not run again."""
     curves = out / "curves"
+    rounds, boxes = VOLUMES[folder.name]
     if (curves / "result.json").exists():
         return curves
     meta = json.loads((folder / "meta.json").read_text())
@@ -48,6 +56,7 @@ def simulate(folder: Path, out: Path, seeds: int, strategies: list[str]) -> Path
     start, stop = meta["split"]["train"]
     low, high = meta["split"]["test"]
     rondel("init", str(out / "project"), "--classes", classes)
+    weigh(out / "project" / "project.toml", WEIGHTS.get(folder.name, {}))
     rondel("-p", str(out / "project"), "add", str(folder / "image.ome.tif"), "--name", "scan")
     rondel(
         "-p",
@@ -57,9 +66,9 @@ def simulate(folder: Path, out: Path, seeds: int, strategies: list[str]) -> Path
         "--truth",
         str(folder / "labels.ome.tif"),
         "--rounds",
-        str(ROUNDS),
+        str(rounds),
         "--boxes",
-        str(BOXES),
+        str(boxes),
         "--seeds",
         str(seeds),
         "--region",
@@ -73,6 +82,14 @@ def simulate(folder: Path, out: Path, seeds: int, strategies: list[str]) -> Path
     return curves
 
 
+def weigh(settings: Path, weights: dict[str, float]) -> None:
+    """Give classes the weights that a person would set by hand in project.toml."""
+    text = settings.read_text()
+    for name, weight in weights.items():
+        text = text.replace(f'name = "{name}"\n', f'name = "{name}"\nweight = {weight}\n')
+    settings.write_text(text)
+
+
 def rondel(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "rondel.tui.cli", *words], check=True)
 
@@ -83,13 +100,14 @@ def report(name: str, curves: Path, meta: dict, seconds: float) -> None:
     with (curves / "curve.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["class"] in scored]
     ends: dict[str, list[float]] = {}
-    print(f"\n{name}: {ROUNDS} rounds of {BOXES} boxes, {seconds:.0f} s")
+    rounds, boxes = VOLUMES[name]
+    print(f"\n{name}: {rounds} rounds of {boxes} boxes, {seconds:.0f} s")
     for strategy in sorted({row["strategy"] for row in rows}):
         pairs = []
         for seed in sorted({row["seed"] for row in rows if row["strategy"] == strategy}):
             own = [row for row in rows if (row["strategy"], row["seed"]) == (strategy, seed)]
-            rounds = sorted({int(row["round"]) for row in own})
-            pairs.append([mean_dice(own, rounds[0]), mean_dice(own, rounds[-1])])
+            numbers = sorted({int(row["round"]) for row in own})
+            pairs.append([mean_dice(own, numbers[0]), mean_dice(own, numbers[-1])])
         ends[strategy] = [last for _, last in pairs]
         rose = sum(last > first for first, last in pairs)
         words = ", ".join(f"{first:.3f} -> {last:.3f}" for first, last in pairs)

@@ -115,9 +115,9 @@ class NetworkTable(Table):
 
 class NormaliseTable(Table):
     low: float = Field(default=0.5, ge=0, lt=50)
-    """Percentile of a volume's intensities that becomes 0."""
+    """Percentile of a volume's intensities that becomes 0; taken when the volume is added."""
     high: float = Field(default=99.5, gt=50, le=100)
-    """Percentile of a volume's intensities that becomes 1."""
+    """Percentile of a volume's intensities that becomes 1; taken when the volume is added."""
 
 
 class AugmentTable(Table):
@@ -203,13 +203,6 @@ class GateTable(Table):
     """A new model becomes champion if its mean test Dice is not lower than the champion's by more than this."""
 
 
-class ServeTable(Table):
-    port: int = Field(default=0, ge=0, le=65535)
-    """Port of the page; 0: a free one, remembered."""
-    hosts: tuple[str, ...] = ()
-    """Further host names by which the page may be asked for."""
-
-
 class Settings(Table):
     """The whole of project.toml."""
 
@@ -227,7 +220,6 @@ class Settings(Table):
     train: TrainTable = TrainTable()
     predict: PredictTable = PredictTable()
     gate: GateTable = GateTable()
-    serve: ServeTable = ServeTable()
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True)
 
