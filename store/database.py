@@ -12,6 +12,7 @@ from .schema import MIGRATIONS, triggers
 
 NETWORK_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "fuse.sshfs", "afs")
 BUSY_SECONDS = 10.0
+MOUNTS = Path("/proc/mounts")
 
 
 class Database:
@@ -112,7 +113,7 @@ class Database:
 def on_network(path: Path) -> bool:
     """Tell whether a file lies on a network file system, where SQLite's WAL is not safe (sqlite.org/wal.html)."""
     try:
-        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+        mounts = [line.split()[1:3] for line in MOUNTS.read_text().splitlines()]
     except OSError:
         return False
     place = str(path.resolve())

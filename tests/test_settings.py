@@ -1,0 +1,90 @@
+"""project.toml is strict, names what is wrong, and keeps its comments."""
+
+import pytest
+from rondel.store import settings_file
+from rondel.store.errors import SettingsError
+from rondel.store.settings import Settings
+
+
+@pytest.fixture
+def path(tmp_path):
+    settings_file.write(tmp_path / "project.toml", settings_file.draft("cells", ["background", "membrane"], seed=7))
+    return tmp_path / "project.toml"
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"train": {"step": 3}}, "unknown key 'train.step'; did you mean 'train.steps'?"),
+        ({"predict": {"memmory_gb": 3}}, "did you mean 'predict.memory_gb'?"),
+        ({"trian": {}}, "unknown key 'trian'; did you mean 'train'?"),
+        ({"class": [{"value": 1, "name": "a", "colour": "#000000", "wieght": 2}]}, "did you mean 'class.0.weight'?"),
+        ({"loss": {"weights": [0.3, 0.7]}}, "unknown key 'loss.weights'"),
+        ({"loss": {"name": "focal"}}, "loss.name.*found 'focal'"),
+        ({"network": {"name": "unet"}}, "network.name.*found 'unet'"),
+        ({"train": {"steps": 0}}, "train.steps.*found 0"),
+        ({"rank": {"blank": float("nan")}}, "rank.blank.*found nan"),
+        ({"class": [{"value": 2, "name": "a", "colour": "#000000"}]}, "class values are 1, 2, 3"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(tree, words):
+    with pytest.raises(SettingsError, match=words) as caught:
+        settings_file.parse(tree)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_new_file_shows_every_default_as_a_comment_and_reads_as_what_was_written(path):
+    settings, text = settings_file.load(path), path.read_text()
+    assert settings == settings_file.draft("cells", ["background", "membrane"], seed=7)
+    assert settings.model_dump(exclude={"project", "classes"}) == Settings().model_dump(exclude={"project", "classes"})
+    for key, _, _, sentence in settings_file.describe(settings):
+        assert key.partition(".")[2] in text and sentence
+        assert sentence in text or key.startswith("project.")
+
+
+def test_every_commented_default_may_be_uncommented(path):
+    lines = path.read_text().splitlines()
+    defaults = [line.removeprefix("# ") if line.startswith("# ") and " = " in line else line for line in lines]
+    path.write_text("\n".join(defaults))
+    assert len(set(defaults) - set(lines)) > 40
+    assert settings_file.load(path) == settings_file.draft("cells", ["background", "membrane"], seed=7)
+
+
+def test_a_change_keeps_comments_and_what_a_person_wrote(path):
+    path.write_text(path.read_text().replace("[gate]", "# agreed with Ann\n[gate]"))
+    before = path.read_text()
+    settings = settings_file.change(path, "train.steps", "200")
+    after = path.read_text()
+    assert settings.train.steps == settings_file.load(path).train.steps == 200
+    assert set(before.splitlines()) - set(after.splitlines()) == set()
+    assert set(after.splitlines()) - set(before.splitlines()) == {"steps = 200"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "field"),
+    [("boxes.shape", "16,32,32", (16, 32, 32)), ("boxes.shape", "auto", "auto"), ("augment.flip", "false", False)],
+)
+def test_values_are_read_as_a_person_types_them(path, key, value, field):
+    table, name = key.split(".")
+    assert getattr(getattr(settings_file.change(path, key, value), table), name) == field
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("train.steps", "none"), ("train.step", "3"), ("train", "3"), ("gate.drop", "7"), ("x.y", "1")]
+)
+def test_a_change_that_will_not_do_leaves_the_file_alone(path, key, value):
+    before = path.read_bytes()
+    with pytest.raises(SettingsError):
+        settings_file.change(path, key, value)
+    assert path.read_bytes() == before
+
+
+def test_text_that_is_no_toml_names_its_line(path):
+    path.write_text("[train\nsteps = 3")
+    with pytest.raises(SettingsError, match=r"project\.toml is not valid TOML.*line 1"):
+        settings_file.load(path)
+
+
+def test_settings_do_not_change(path):
+    with pytest.raises(ValueError, match="frozen"):
+        settings_file.load(path).train.steps = 3
