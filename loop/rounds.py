@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..store import edits, label_boxes, ledger, models
-from ..store.errors import UsageError
+from ..store.errors import LabelError, UsageError
 from ..store.project import Project
 from ..store.records import LabelBox, Model, Purpose, Round, RoundState, State
 from .report import Report
@@ -77,7 +77,12 @@ def fresh_boxes(project: Project) -> list[LabelBox]:
     if not listed:
         return done
     newest = listed[-1]
-    return [b for b in done if b.id not in newest.boxes or edits.last_number(project.database, b.id) > newest.edit]
+    return [
+        box
+        for box in done
+        if edits.last_number(project.database, box.id) > newest.edit
+        or (box.id not in newest.boxes and edits.replay(project.database, box.volume, box.box).any())
+    ]
 
 
 def work_round(project: Project, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -159,7 +164,11 @@ def train_step(project: Project, report: Report, notes: list[str]) -> None:
 
     current = _current(project)
     ledger.set_round(project.database, current.number, RoundState.TRAINING)
-    model = learn.train_model(project, current.number, report, finish_round=True)
+    try:
+        model = learn.train_model(project, current.number, report, finish_round=True)
+    except LabelError:  # a person must label more before anything can be learnt
+        ledger.set_round(project.database, current.number, RoundState.LABELLING)
+        raise
     notes.append(f"model {model.number} trained on {counted(len(model.boxes), 'box', 'boxes')}, loss {model.loss:.3f}")
 
 

@@ -107,3 +107,12 @@ class Stages:
         times = [time for stage, time in self.seen.items() if stage.startswith(first)]
         ends = [time for stage, time in self.seen.items() if then and stage.startswith(then)]
         return (ends[0] if ends else self.last) - times[0]
+
+
+class Quiet:
+    """A report that nobody hears."""
+
+    cancelled = False
+
+    def __call__(self, stage: str, done: float, total: float, unit: str, text: str = "") -> None:
+        pass

@@ -27,7 +27,7 @@ from rondel.store.project import Project, open_project
 from rondel.store.records import ENDED, Job, JobState
 from safetensors import safe_open
 
-from .small_rounds import Stages, assert_equal, check_whole, make_labelled, outcome, run_round
+from .small_rounds import Quiet, Stages, assert_equal, check_whole, make_labelled, outcome, run_round
 
 KILLS = int(os.environ.get("RONDEL_KILLS", "3"))
 TRAINING, SCORING, PREDICTING, LAST = "train model", "score model", "predict", "probabilities of"
@@ -148,15 +148,6 @@ def test_a_round_that_dies_after_any_kind_of_commit_ends_the_same(whole, tmp_pat
 
 class Died(BaseException):
     """What takes the place of a kill."""
-
-
-class Quiet:
-    """A report that nobody hears."""
-
-    cancelled = False
-
-    def __call__(self, stage: str, done: float, total: float, unit: str, text: str = "") -> None:
-        pass
 
 
 def deal_kills(whole: Whole, folder: Path, stage: str, seconds: float) -> None:

@@ -12,9 +12,9 @@ from rondel.store.records import RoundState
 ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(4, np.float32)}
 
 
-def save(project, boxes=(1, 2), **calls):
+def save(project, boxes=(1, 2), edit=9, **calls):
     draft = Draft(
-        parent=None, round=1, classes=("background", "membrane", "organelle"), steps=3, seconds=0.5, edit=9,
+        parent=None, round=1, classes=("background", "membrane", "organelle"), steps=3, seconds=0.5, edit=edit,
         boxes=boxes, loss=0.25, card={"labels": [1, 2, 3]}, curve=((1, 0.5, 0.1, None), (2, 0.25, 0.05, 0.4)),
     )  # fmt: skip
     return models.save(project, draft, ARRAYS, **calls)
