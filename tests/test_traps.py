@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from rondel.loop import judge, learn, rounds
+from rondel.loop.device import prepare
 from rondel.loop.loaded import Loaded
 from rondel.loop.losses import known_loss
 from rondel.loop.network import plan_network
@@ -158,6 +159,7 @@ def test_a_loss_does_not_depend_on_how_many_patches_it_is_over():
 
 @pytest.mark.parametrize("channel", [0, 1])
 def test_a_network_channel_is_written_as_its_own_label_value(cells, channel):
+    prepare(CPU)
     volume = cells.open_volume("scan")
     plan = plan_network(NetworkTable(filters=(4, 4, 4)), (10, 10, 10), SHAPE, 1, 2)
     arrays = random_weights(plan)
