@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.text import Text
-
 from rondel.store import importers, models
 from rondel.store.box import Box
 from rondel.store.maps import Maps

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..store import edits, label_boxes, pyramid
+from ..store import edits, label_boxes
 from ..store.errors import UsageError
+from ..store.finish import finish
 from ..store.importers import LabelSource
 from ..store.project import Project
 from ..store.records import EditKind, LabelBox, State
@@ -40,8 +41,7 @@ def answer(project: Project, box: LabelBox, truth: LabelSource, predicted: np.nd
         EditKind.IMPORT, box.volume, box.box, values > 0, values, NAME, f"oracle-{uuid.uuid4().hex}", 1, box.id
     )
     edits.submit(project, stroke)
-    label_boxes.move(project.database, box.id, State.DONE, NAME)
-    pyramid.refresh(project.labels_path(box.volume), box.box)
+    finish(project, box.id, NAME)
     return Answer(int((values > 0).sum()), corrections(values, predicted))
 
 

@@ -10,6 +10,7 @@ from ..store import edits, exporters, importers, label_boxes, labels, ledger, mo
 from ..store import project as projects
 from ..store.box import Box, Tile
 from ..store.errors import InvalidDataError, LabelError, UsageError
+from ..store.finish import finish
 from ..store.maps import Maps
 from ..store.project import Project
 from ..store.records import EditKind, LabelBox, Purpose, State, VolumeRecord
@@ -147,7 +148,7 @@ def import_truth(project: Project, record: VolumeRecord, path: Path, mapping: di
         translation_nm=record.translation_nm,
         unit=record.unit,
         kind="mode",
-        label=label_metadata(project, record),
+        label=labels.metadata(project),
         progress=_progress(report, "store truth"),
     )
     projects.set_truth(project, record.name, project.truth_path(record.name).relative_to(project.folder).as_posix())
@@ -179,7 +180,7 @@ def work_export(project: Project, arguments: dict[str, Any], report: Report) -> 
     if target.name.lower().endswith(TIFF):
         exporters.export_tiff(target, read, channel_names=names, **common)
     else:
-        label = label_metadata(project, record) if what in ("classes", "labels") else None
+        label = labels.metadata(project) if what in ("classes", "labels") else None
         exporters.export_ome_zarr(
             target,
             read,
@@ -200,10 +201,6 @@ def check_target(target: Path) -> Path:
     if not target.name.lower().endswith(TIFF + ZARR):
         raise UsageError(f"{target.name} ends like no format written here", "name it .ome.zarr, or .tif for OME-TIFF")
     return target
-
-
-def label_metadata(project: Project, record: VolumeRecord) -> ngff.LabelMetadata:
-    return ngff.LabelMetadata(tuple((c.value, c.name, c.colour) for c in project.classes), "")
 
 
 def _map_reader(project: Project, record: VolumeRecord, what: str, number: int | None):
@@ -248,8 +245,7 @@ def _import_block(
             EditKind.IMPORT, record.name, block, values > 0, values, person, f"import-{record.name}-{id}", 1, id
         ),
     )
-    label_boxes.move(database, id, State.DONE, person)
-    return id
+    return finish(project, id, person).id
 
 
 def _open(project: Project, record: VolumeRecord, path: Path, mapping: dict[int, int] | None) -> importers.LabelSource:

@@ -87,7 +87,8 @@ def choose_channels(
     count = size(axes, shape, "c")
     if not wanted:
         if count > 1:
-            raise VolumeError(f"{place} has {count} channels", f"choose with --channel: {_listed(names)}")
+            sections = ", or --axes zyx if these are sections" if axes == "cyx" else ""
+            raise VolumeError(f"{place} has {count} channels", f"choose with --channel: {_listed(names)}{sections}")
         return (0,)
     chosen = tuple(_channel(w, names, count, place) for w in wanted)
     if len(set(chosen)) != len(chosen):

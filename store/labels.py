@@ -8,6 +8,7 @@ from .box import ZYX, Box
 from .records import EditKind, VolumeRecord
 
 if TYPE_CHECKING:
+    from . import ngff
     from .project import Project
 
 CHUNK = 64
@@ -31,8 +32,15 @@ def create(project: "Project", record: VolumeRecord) -> None:
         unit=record.unit,
         levels=len(ngff.level_factors(record.shape, record.spacing_nm)),
         kind="mode",
-        label=ngff.LabelMetadata(tuple((c.value, c.name, c.colour) for c in project.classes), record.url),
+        label=metadata(project),
     )
+
+
+def metadata(project: "Project") -> "ngff.LabelMetadata":
+    """Return the declared classes as label images show them."""
+    from . import ngff
+
+    return ngff.LabelMetadata(tuple((c.value, c.name, c.colour) for c in project.classes), "")
 
 
 def label_chunks(shape: ZYX) -> ZYX:

@@ -342,6 +342,15 @@ def _dataset(level: int, factor: ZYX, lead: int, spacing: Sequence[float], origi
     }
 
 
+def set_label(path: Path, label: LabelMetadata) -> None:
+    """Bring the classes of a label image up to date; the file is left alone when they are."""
+    group = json.loads((path / "zarr.json").read_text("utf-8"))
+    block = _image_label(label)
+    if group["attributes"]["ome"].get("image-label") != block:
+        group["attributes"]["ome"]["image-label"] = block
+        write_text(path / "zarr.json", json.dumps(group, indent=1))
+
+
 def _image_label(label: LabelMetadata) -> dict[str, Any]:
     """Write classes so that readers agree: colours and properties list the same values."""
     colours = [

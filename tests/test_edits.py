@@ -169,3 +169,25 @@ def test_an_edit_is_sent_to_the_server_that_holds_the_lock(project, box):
     assert len(sent) == 1 and edits.last_number(project.database) == 0
     edits.submit(project, stroke(LEFT, 2, 1, box=box.id), sent.append)  # type: ignore[arg-type]
     assert len(sent) == 1 and edits.last_number(project.database) == 1
+
+
+def test_a_finished_box_shows_in_the_coarse_levels_with_the_classes_of_today(project, box):
+    import json
+
+    from rondel.store import settings_file
+    from rondel.store.finish import finish
+    from rondel.store.ngff import open_array
+    from rondel.store.project import open_project
+
+    text = (project.folder / "project.toml").read_text()
+    added = '\n[[class]]\nvalue = 4\nname = "vesicle"\ncolour = "#112233"\n\n[boxes]'
+    (project.folder / "project.toml").write_text(text.replace("\n[boxes]", added))
+    assert len(settings_file.load(project.folder / "project.toml").classes) == 4
+    edits.submit(project, stroke(box.box, 2, 1, box=box.id))
+    with open_project(project.folder) as again:
+        finish(again, box.id, "ann")
+    path = project.labels_path("scan")
+    coarse = np.asarray(open_array(path / "s1").read().result())
+    assert (coarse[3:9, 5:19, 5:19] == 2).all() and coarse.sum() == 2 * (8 * 16 * 16)
+    shown = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]["image-label"]
+    assert {"label-value": 4, "name": "vesicle"} in shown["properties"]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from rondel.loop import rounds
 from rondel.loop.loaded import load
 from rondel.loop.predict import predict_box

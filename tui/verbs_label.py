@@ -103,8 +103,10 @@ def boxes_done(context: typer.Context, id: Id) -> None:
 
     Example: rondel -p cells boxes done 3
     """
+    from ..store.finish import finish
+
     with door.opened(context) as project:
-        finish(project, id)
+        finish(project, id, person())
         door.say(f"box {id} is done")
 
 
@@ -160,6 +162,7 @@ def label(
     import numpy as np
 
     from ..store import edits, importers
+    from ..store.finish import finish
 
     with door.opened(context) as project:
         box = label_boxes.get(project.database, id)
@@ -179,7 +182,7 @@ def label(
         if box.state != State.OPEN:
             label_boxes.move(project.database, id, State.OPEN, person())
         if not keep_open:
-            finish(project, id)
+            finish(project, id, person())
         known = int((values > 0).sum())
         door.say(
             f"edit {edit.number}: {known} of {values.size} voxels of box {id} labelled{'' if keep_open else ', done'}"
@@ -287,18 +290,6 @@ def repair(
         names = [project.volume_record(volume).name] if volume else [v.name for v in project.volumes()]
         for name in names:
             door.say(f"{name}: {len(mend(project, name))} chunks rebuilt")
-
-
-def finish(project: Project, id: int) -> None:
-    """Move a box to done, once every edit of it is applied, and refresh the coarse levels above it."""
-    from ..store import edits, pyramid
-
-    with edits.open_journal(project):
-        box = label_boxes.get(project.database, id)
-        if box.state in (State.PROPOSED, State.SKIPPED):
-            label_boxes.move(project.database, id, State.OPEN, person())
-        label_boxes.move(project.database, id, State.DONE, person())
-        pyramid.refresh(project.labels_path(box.volume), box.box)
 
 
 def _box(project: Project, box: int | None) -> int:
