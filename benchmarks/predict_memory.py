@@ -1,6 +1,6 @@
 """Does the memory of a prediction grow with the volume? Predicts 512x512x512 and 1024x512x512 with the same tile.
 
-    python benchmarks/predict_memory.py [--filters 8,8,8,8] [--tile 128,128,128]
+    python benchmarks/predict_memory.py [--filters 8,8,8,8] [--tile 256,256,256]
 
 Each prediction runs in a fresh process, whose peak resident memory is printed. Narrow filters keep it short; the
 tile, its context and all that is read and written are as ever.
@@ -23,7 +23,7 @@ SHAPES = ((512, 512, 512), (1024, 512, 512))
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--filters", default="8,8,8,8")
-    parser.add_argument("--tile", default="128,128,128")
+    parser.add_argument("--tile", default="256,256,256")
     parser.add_argument("--shape", help="predict this one shape in this process, and print JSON")
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
