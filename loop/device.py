@@ -60,14 +60,27 @@ def prepare(device: Device) -> None:
 
 
 def place(network: Network, device: Device) -> Network:
-    """Move a network to the device, its weights channels last."""
+    """Move a network to the device, its weights channels last where that is fast and safe."""
     network.to(device.type)
+    if device.type == "cpu" and any(_narrow(module) for module in network.modules()):
+        return network
     for parameter in network.parameters():
         if parameter.ndim in LAST:
             parameter.data = parameter.data.contiguous(memory_format=LAST[parameter.ndim])
     return network
 
 
+def _narrow(module: torch.nn.Module) -> bool:
+    """Find a convolution whose backward pass in oneDNN writes past its workspace (its issue 6035).
+
+    That is 1x1 with a stride, channels last and with fewer inputs than a register holds: wrong gradients, or a crash.
+    """
+    if not isinstance(module, (torch.nn.Conv2d, torch.nn.Conv3d)):
+        return False
+    return max(module.kernel_size) == 1 and max(module.stride) > 1 and module.in_channels < REGISTER
+
+
+REGISTER = 16
 LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 

@@ -78,7 +78,7 @@ def test_the_memory_guard_names_the_setting():
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_placing_keeps_the_answer_with_weights_channels_last(dims):
-    plan = plan_network(NetworkTable(dims=dims, filters=(4, 8, 8)), (1, 1, 1), (16, 16, 16), 2, 2)
+    plan = plan_network(NetworkTable(dims=dims, filters=(16, 16, 16)), (1, 1, 1), (16, 16, 16), 2, 2)
     made = network.build(plan, 0).eval()
     image = torch.randn(1, 2, 8, 16, 16)
     before = made(image)
@@ -88,3 +88,11 @@ def test_placing_keeps_the_answer_with_weights_channels_last(dims):
     assert torch.allclose(placed(image), before, atol=1e-4)
     with device.autocast(Device("cpu", True, 1, "test")):
         assert placed(image).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("filters, last", [((4, 8, 8), False), ((12, 16, 16), False), ((16, 16, 32), True)])
+def test_narrow_networks_are_kept_from_what_corrupts_memory(filters, last):
+    plan = plan_network(NetworkTable(dims=2, filters=filters), (1, 1, 1), (1, 64, 64), 1, 2)
+    placed = device.place(network.build(plan, 0), CPU)
+    wide = [p for p in placed.parameters() if p.ndim == 4 and min(p.shape) > 1 and max(p.shape[2:]) > 1]
+    assert {p.is_contiguous(memory_format=torch.channels_last) for p in wide} == {last}
