@@ -326,11 +326,19 @@ def test_a_class_added_later_widens_the_model(rondel: Rondel, cells: Path) -> No
     assert tifffile.imread("p.tif").shape == (24, 3, 64, 64)
 
 
+HEARING = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL);"
+    "from rondel.tui.cli import main; main()"
+)
+"""Runs the command line with signals as a terminal leaves them, even where the tests run in the background."""
+
+
 def begin_long_round(rondel: Rondel, cells: Path) -> subprocess.Popen:
     """Start a round that trains for long, and wait until it does."""
     answer(rondel, cells, {"scan": blobs()[1]}, cells.parent)
-    rondel.ok("-p", cells, "config", "train.steps", "100000")
-    words = [sys.executable, "-m", "rondel.tui.cli", "-p", str(cells), "round"]
+    rondel.ok("-p", cells, "config", "train.steps", "2000")
+    words = [sys.executable, "-c", HEARING, "-p", str(cells), "round"]
     started = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert started.stderr is not None
     for line in started.stderr:
