@@ -1,4 +1,4 @@
-"""When is a box done? Once its edits are applied and coarse levels and class names are up to date for other programs."""
+"""When is a box done? Once its edits are applied, and coarse levels and class names show it to other programs."""
 
 from . import edits, label_boxes, labels, ngff, pyramid
 from .project import Project

@@ -60,9 +60,11 @@ def volume() -> tuple[np.ndarray, np.ndarray]:
     """Return an image of bright spots, uint8 (Z, Y, X), and its classes."""
     rng = np.random.default_rng(3)
     z, y, x = np.ogrid[:32, :48, :48]
-    spots = sum(((z - a) ** 2 + (y - b) ** 2 + (x - c) ** 2 < 30) for a, b, c in rng.integers(4, 44, (40, 3)))
-    image = 60 + 80 * (spots > 0) + rng.normal(0, 12, (32, 48, 48))
-    return image.clip(0, 255).astype(np.uint8), (1 + (spots > 0)).astype(np.uint8)
+    spots = np.zeros((32, 48, 48), np.uint8)
+    for a, b, c in rng.integers(4, 44, (40, 3)):
+        spots[(z - a) ** 2 + (y - b) ** 2 + (x - c) ** 2 < 30] = 1
+    image = 60 + 80 * spots + rng.normal(0, 12, spots.shape)
+    return image.clip(0, 255).astype(np.uint8), 1 + spots
 
 
 def rondel(folder: Path, *words: str) -> str:
