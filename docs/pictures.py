@@ -1,7 +1,7 @@
 """Make the README's pictures from a run of `rondel demo --auto`.
 
-    rondel demo --auto 2>&1 | tee demo.txt
-    python docs/pictures.py rondel-demo demo.txt
+rondel demo --auto 2>&1 | tee demo.txt
+python docs/pictures.py rondel-demo demo.txt
 """
 
 import io
