@@ -20,6 +20,8 @@ def repair(project: Project, volume: str, progress: Callable[[float, float, str]
 
     Takes the labels lock. Nothing is lost by it: the journal is the truth and is not changed.
     """
+    if not (project.labels_path(volume) / "zarr.json").exists():
+        labels.create(project, project.volume_record(volume))
     with edits.open_journal(project):
         sweep(project.labels_path(volume))
         boxes = list(_chunks(project, volume))

@@ -1,5 +1,7 @@
 """Label chunks that were lost or damaged come back from the journal, and no others are touched."""
 
+import shutil
+
 import numpy as np
 import pytest
 from rondel.store import edits, labels, ngff, repair
@@ -69,3 +71,10 @@ def test_what_killed_writers_left_is_swept(painted):
         path.write_bytes(b"")
     repair.repair(project, "scan")
     assert not any(path.exists() for path in stray)
+
+
+def test_a_label_array_that_is_gone_comes_back_whole(painted):
+    project, wanted = painted
+    shutil.rmtree(project.labels_path("scan"))
+    assert repair.repair(project, "scan") == [NEAR, FAR]
+    np.testing.assert_array_equal(labels.read(project, "scan", ALL), wanted)
