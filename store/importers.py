@@ -132,17 +132,19 @@ def _copy(source: Source, array: Path, plan: _Plan, progress: Progress | None) -
     stored = ngff.open_array(array, write=True)
     pending, done = None, 0
     voxel = np.dtype(plan.dtype).itemsize * len(plan.channels)
-    for box in slabs(source.shape, plan.chunks, voxel):
-        image = source.read(box, plan.time, plan.channels)
-        if pending is not None:
+    try:
+        for box in slabs(source.shape, plan.chunks, voxel):
+            image = source.read(box, plan.time, plan.channels)
+            if pending is not None:
+                pending.result()
+            target = stored[box.slices] if stored.rank == 3 else stored[(slice(None), *box.slices)]
+            pending = target.write(image[0] if stored.rank == 3 else image)
+            done += box.voxels
+            if progress:
+                progress(done, math.prod(source.shape), "voxels")
+    finally:
+        if pending is not None:  # a write that goes on would put files back into a folder that is being removed
             pending.result()
-        target = stored[box.slices] if stored.rank == 3 else stored[(slice(None), *box.slices)]
-        pending = target.write(image[0] if stored.rank == 3 else image)
-        done += box.voxels
-        if progress:
-            progress(done, math.prod(source.shape), "voxels")
-    if pending is not None:
-        pending.result()
 
 
 def slabs(shape: Sequence[int], chunks: Sequence[int], voxel_bytes: int) -> Iterator[Box]:
