@@ -1,9 +1,10 @@
 """Does the memory of a prediction grow with the volume? Predicts 512x512x512 and 1024x512x512 with the same tile.
 
-    python benchmarks/predict_memory.py [--filters 8,8,8,8] [--tile 256,256,256]
+    python benchmarks/predict_memory.py [--filters 8,8,8,8] [--tile 128,256,256]
 
 Each prediction runs in a fresh process, whose peak resident memory is printed. Narrow filters keep it short; the
-tile, its context and all that is read and written are as ever.
+tile, its context and all that is read and written are as ever. Tiles are cut so that both volumes have one with
+context on both sides in z: with fewer than three along an axis, all would end at the border and read less.
 """
 
 import argparse
@@ -23,7 +24,7 @@ SHAPES = ((512, 512, 512), (1024, 512, 512))
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--filters", default="8,8,8,8")
-    parser.add_argument("--tile", default="256,256,256")
+    parser.add_argument("--tile", default="128,256,256")
     parser.add_argument("--shape", help="predict this one shape in this process, and print JSON")
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
