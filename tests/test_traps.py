@@ -22,8 +22,9 @@ from rondel.store.records import LabelBox, Purpose, RoundState, State
 from rondel.store.settings import NetworkTable
 
 from .conftest import add_box, stroke
+from .foreign import digest
 from .images import make_volume, texture
-from .small_rounds import Quiet
+from .small_rounds import Quiet, make_labelled, run_round
 from .test_models import save
 from .test_predict import CPU, random_weights
 
@@ -68,6 +69,17 @@ def test_a_file_that_cannot_be_replaced_whole_keeps_what_it_held(tmp_path, monke
     with pytest.raises(OSError, match="No space left"):
         atomic.write_text(path, "new")
     assert [p.name for p in tmp_path.iterdir()] == [path.name] and path.read_text() == "old"
+
+
+def test_a_whole_round_leaves_every_byte_of_the_image_as_it_was(tmp_path):
+    folder = tmp_path / "cells"
+    make_labelled(folder)
+    image = folder / "scan.ome.zarr"
+    before = digest(image)
+    with projects.open_project(folder) as project:
+        run_round(project)
+        assert models.champion(project.database)
+    assert before and digest(image) == before
 
 
 def test_labels_stay_with_their_volume_when_others_are_added_before_and_after(cells):
