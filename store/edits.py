@@ -9,7 +9,7 @@ applied by the next one that takes the labels lock.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from .box import Box
 from .database import Database
 from .errors import LabelError, UsageError
 from .project import Project
-from .records import Edit, EditKind
+from .records import Edit, EditKind, LabelBox
 from .voxels import pack, pack_mask, unpack, unpack_mask
 
 LOCK_SECONDS = 10.0
@@ -44,16 +44,15 @@ class Stroke:
     box: int | None = None
 
 
-def submit(project: Project, stroke: Stroke, send: Callable[[Stroke], Edit] | None = None) -> Edit:
-    """Make an edit durable and applied, whoever writes labels.
+def submit(project: Project, stroke: Stroke) -> Edit:
+    """Make an edit durable and applied, whoever writes labels: the server that runs, or else this process.
 
-    While a server runs it holds the labels lock, and `send` carries the stroke to it; otherwise the lock is taken here.
     Raises LabelError when the stroke will not do, LockedError when the lock is not had.
     """
-    if send is not None and locks.holder(project.folder / locks.LABELS):
-        return send(stroke)
-    with open_journal(project) as journal:
-        return journal.write(stroke)
+    from .writer import open_writer
+
+    with open_writer(project) as writer:
+        return writer.write(stroke)
 
 
 @contextmanager
@@ -148,6 +147,20 @@ class Journal:
         stroke = Stroke(EditKind.REVERT, volume, region, then != now, then, person, *sender, box)
         return self.write(stroke)
 
+    def finish(self, box: int, person: str) -> LabelBox:
+        """Move a box to done from whatever state allows it; raises UsageError from any other."""
+        from .finish import settle
+
+        self.catch_up()
+        return settle(self.project, box, person)
+
+    def repair(self, volume: str) -> list[Box]:
+        """Rewrite every label chunk that differs from the journal or cannot be read; returns their boxes."""
+        from .repair import mend
+
+        self.catch_up()
+        return mend(self.project, volume)
+
     def catch_up(self) -> None:
         """Apply every committed edit that is not applied yet, in order."""
         applied = int(self.database.meta("applied", "0"))
@@ -227,17 +240,22 @@ class Journal:
             bounds = _region(row)
         if not bounds.contains(stroke.region):
             raise LabelError(f"an edit of {stroke.region} reaches outside {bounds}", "edit inside the box only")
-        if stroke.mask.shape != stroke.region.shape or stroke.values.shape != stroke.region.shape:
-            raise LabelError(
-                f"an edit of shape {stroke.mask.shape} was sent for a region of shape {stroke.region.shape}",
-                "send mask and values of the region's shape",
-            )
-        check_values(stroke.values[stroke.mask], self.project.label_values)
-        if not stroke.mask.any():
-            raise LabelError("the edit changes no voxel", "send at least one voxel")
+        check_stroke(stroke, self.project.label_values)
         where = [np.flatnonzero(stroke.mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
         inner = Box((where[0][0], where[1][0], where[2][0]), (where[0][-1] + 1, where[1][-1] + 1, where[2][-1] + 1))
         return inner.shift(stroke.region.start), stroke.mask[inner.slices], stroke.values[inner.slices].astype(np.uint8)
+
+
+def check_stroke(stroke: Stroke, declared: Sequence[int]) -> None:
+    """Refuse a stroke whose arrays do not fit its region, that changes nothing, or writes undeclared values."""
+    if stroke.mask.shape != stroke.region.shape or stroke.values.shape != stroke.region.shape:
+        raise LabelError(
+            f"an edit of shape {stroke.mask.shape} was sent for a region of shape {stroke.region.shape}",
+            "send mask and values of the region's shape",
+        )
+    check_values(stroke.values[stroke.mask], declared)
+    if not stroke.mask.any():
+        raise LabelError("the edit changes no voxel", "send at least one voxel")
 
 
 def check_values(values: np.ndarray, declared: Sequence[int]) -> None:

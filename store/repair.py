@@ -1,7 +1,7 @@
 """How are label arrays rebuilt from the journal, chunk by chunk?"""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,29 +10,29 @@ from . import edits, labels, pyramid
 from .box import Box
 from .errors import InvalidDataError
 from .project import Project
+from .writer import open_writer
 
 LEFT_BEHIND = ("*.partial", "*.__lock")
 """What writers that were killed leave in a zarr: temporary files of zarr-python, lock files of tensorstore."""
 
 
-def repair(project: Project, volume: str, progress: Callable[[float, float, str], None] | None = None) -> list[Box]:
+def repair(project: Project, volume: str) -> list[Box]:
     """Rewrite every label chunk that differs from the journal or cannot be read; returns their boxes.
 
-    Takes the labels lock. Nothing is lost by it: the journal is the truth and is not changed.
+    Nothing is lost by it: the journal is the truth and is not changed. Raises LockedError.
     """
     if not (project.labels_path(volume) / "zarr.json").exists():
         labels.create(project, project.volume_record(volume))
-    with edits.open_journal(project):
-        sweep(project.labels_path(volume))
-        boxes = list(_chunks(project, volume))
-        mended = []
-        for done, box in enumerate(boxes, 1):
-            if _mend(project, volume, box):
-                mended.append(box)
-            if progress:
-                progress(done, len(boxes), "chunks")
-        for box in mended:
-            pyramid.refresh(project.labels_path(volume), box)
+    with open_writer(project) as writer:
+        return writer.repair(volume)
+
+
+def mend(project: Project, volume: str) -> list[Box]:
+    """Do what `repair` says; only for who holds the labels lock and has applied all edits."""
+    sweep(project.labels_path(volume))
+    mended = [box for box in _chunks(project, volume) if _mend(project, volume, box)]
+    for box in mended:
+        pyramid.refresh(project.labels_path(volume), box)
     return mended
 
 

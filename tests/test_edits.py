@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from rondel.store import edits, labels, locks
+from rondel.store import edits, labels
 from rondel.store.box import Box
 from rondel.store.errors import LabelError, LockedError, UsageError
 from rondel.store.records import EditKind
@@ -160,15 +160,6 @@ def test_a_held_lock_names_its_holder(project, box):
     with held, refused as caught, edits.open_journal(project, timeout=0.1):
         pass
     assert caught.value.exit_code == 4
-
-
-def test_an_edit_is_sent_to_the_server_that_holds_the_lock(project, box):
-    sent = []
-    with locks.hold(project.folder / locks.LABELS, "server", 1):
-        edits.submit(project, stroke(LEFT, 2, 1, box=box.id), sent.append)  # type: ignore[arg-type]
-    assert len(sent) == 1 and edits.last_number(project.database) == 0
-    edits.submit(project, stroke(LEFT, 2, 1, box=box.id), sent.append)  # type: ignore[arg-type]
-    assert len(sent) == 1 and edits.last_number(project.database) == 1
 
 
 def test_a_finished_box_shows_in_the_coarse_levels_with_the_classes_of_today(project, box):
