@@ -4,9 +4,9 @@ The string under a field is its sentence: `rondel config` prints it, and it stan
 project.toml.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 COLOURS = ("#808080", "#e63c3c", "#3c8ce6", "#46b450", "#e6b43c", "#a05ad2", "#3cc8c8", "#f08cc8", "#966432", "#b4d23c")
 
@@ -21,6 +21,14 @@ def _printable(text: str) -> str:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
+
+
+HostName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_][0-9A-Za-z_.-]*$")]
+
+
+def _split(names: Any) -> Any:
+    """Let a list of names be written as one text, separated by commas."""
+    return [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else names
 
 
 class Table(BaseModel):
@@ -203,6 +211,19 @@ class GateTable(Table):
     """A new model becomes champion if its mean test Dice is not lower than the champion's by more than this."""
 
 
+class ServeTable(Table):
+    port: int = Field(default=0, ge=0, le=65535)
+    """Port of the page; 0: chosen once, and remembered."""
+    bind: str = Field(default="127.0.0.1", pattern=r"^[0-9A-Za-z.:-]+$")
+    """Address that the page is served at; anything but 127.0.0.1 can be reached by others, without encryption."""
+    hosts: Annotated[tuple[HostName, ...], BeforeValidator(_split)] = ()
+    """Further host names, without port, by which a browser may ask for the page."""
+    open: bool = False
+    """Open a browser when a link is printed; never over ssh."""
+    ssh: str = Field(default="", pattern=r"^([0-9A-Za-z_][0-9A-Za-z_.@:-]*)?$")
+    """user@host of the tunnel line; "": the login name and the host's name."""
+
+
 class Settings(Table):
     """The whole of project.toml."""
 
@@ -220,6 +241,7 @@ class Settings(Table):
     train: TrainTable = TrainTable()
     predict: PredictTable = PredictTable()
     gate: GateTable = GateTable()
+    serve: ServeTable = ServeTable()
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True)
 
