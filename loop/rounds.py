@@ -56,7 +56,7 @@ def due(project: Project) -> Due:
         first = waiting[0]
         waits = counted(len(waiting), "box waits", "boxes wait")
         words = f"label box {first.id} of '{first.volume}', {first.purpose} ({waits})"
-        return Due("label", words, f"rondel label {first.id} --from FILE", False)
+        return Due("label", words, f"rondel label {first.id}", False)
     return Due("propose", "no box waits: propose more", "rondel boxes propose", False)
 
 

@@ -14,6 +14,7 @@ from ..store.finish import finish
 from ..store.maps import Maps
 from ..store.project import Project
 from ..store.records import EditKind, LabelBox, Purpose, State, VolumeRecord
+from ..store.writer import open_writer
 from .engine import undone
 from .report import Report
 
@@ -159,7 +160,8 @@ def work_export(project: Project, arguments: dict[str, Any], report: Report) -> 
     record = project.volume_record(arguments["volume"])
     target, what, region = check_target(Path(arguments["target"])), arguments["what"], record.box
     if what == "labels":
-        with edits.open_journal(project):
+        with open_writer(project) as writer:
+            writer.catch_up()
             array = labels.open_labels(project, record.name)
         axes, names = "zyx", ()
 

@@ -81,3 +81,11 @@ class MissingExtraError(RondelError, ImportError):
 
 class Cancelled(RondelError):
     exit_code = 143
+
+
+def named(name: str, message: str, hint: str) -> RondelError:
+    """Make the error of this class name again, as another process met it."""
+    kind = globals().get(name)
+    if isinstance(kind, type) and issubclass(kind, RondelError):
+        return kind(message, hint)
+    return RondelError(message, hint)

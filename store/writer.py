@@ -276,9 +276,7 @@ def read_answer(status: int, body: bytes) -> Result:
 
 def _result(found: dict[str, Any]) -> Result | RondelError:
     if "error" in found:
-        kind = getattr(errors, found["error"], RondelError)
-        known = isinstance(kind, type) and issubclass(kind, RondelError)
-        return (kind if known else RondelError)(found["message"], found["hint"])
+        return errors.named(found["error"], found["message"], found["hint"])
     if "boxes" in found:
         return [_argument(box, Box) for box in found["boxes"]]
     if "edit" in found:

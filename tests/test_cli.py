@@ -71,7 +71,7 @@ def test_the_program_runs_as_a_module() -> None:
 def test_quick_makes_a_project_and_proposes_boxes(rondel: Rondel, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     tifffile.imwrite("scan.ome.tif", blobs()[0], metadata={"axes": "ZYX"})
-    said = rondel.ok("quick", "scan.ome.tif", "--classes", "background,blob", *SPACED).out
+    said = rondel.ok("quick", "scan.ome.tif", "--classes", "background,blob", *SPACED, "--no-serve").out
     found = waiting(rondel, Path("scan"))
     assert [box["purpose"] for box in found[:1]] == ["test"] and "next: label box 1 of 'scan', test" in said
     assert rondel.ok("-p", "scan", "next").out.startswith("label box 1")
@@ -95,7 +95,7 @@ def test_one_round_ends_with_a_champion_and_the_next_boxes(rondel: Rondel, cells
     assert (status["champion"]["number"], status["next"]["step"], status["edits"]) == (1, "label", 5)
     assert "champion: model 1, test Dice blob" in rondel.ok("-p", cells, "status").out
     (step,) = rondel.ok("-p", cells, "next", "--json").json("steps")
-    assert step["verb"] == "rondel label 6 --from FILE"
+    assert step["verb"] == "rondel label 6"
     assert (cells / "models" / "0001" / "curve.png").stat().st_size > 1000
     assert len(list((cells / "backups").glob("*.db"))) == 1
 

@@ -10,7 +10,7 @@ import typer
 
 from .. import __version__
 from ..store.errors import ProjectError, RondelError, SpaceError, UsageError
-from . import door, verbs_label, verbs_models, verbs_round, verbs_setup
+from . import door, verbs_label, verbs_models, verbs_round, verbs_serve, verbs_setup
 
 Mistyped: type[Exception] = typer.BadParameter.__bases__[0]
 """The usage error of the click that typer brings along, wherever that is."""
@@ -61,6 +61,9 @@ for name, verb in {
     "add": verbs_setup.add,
     "info": verbs_setup.info,
     "status": verbs_round.status,
+    "serve": verbs_serve.serve,
+    "stop": verbs_serve.stop,
+    "view": verbs_serve.view,
     "next": verbs_round.next_,
     "round": verbs_round.round_,
     "label": verbs_label.label,

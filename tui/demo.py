@@ -10,14 +10,14 @@ from ..store import project as projects
 from ..store.errors import UsageError
 from ..store.project import Project
 from ..store.records import RoundState
-from . import door
+from . import browser, door
 
 SHAPE = (128, 208, 208)
 SPACING_NM = (16.0, 8.0, 8.0)
 NAME = "tissue"
 
 
-def run(folder: Path, *, auto: bool, rounds: int, seed: int) -> None:
+def run(folder: Path, *, auto: bool, rounds: int, seed: int, serve: bool) -> None:
     """Make the demo project, and with `auto` answer its rounds from the truth."""
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty", "name a new folder: rondel demo FOLDER")
@@ -45,6 +45,8 @@ def run(folder: Path, *, auto: bool, rounds: int, seed: int) -> None:
         if auto:
             _answer_rounds(project, folder, rounds)
         door.say(f"project {folder / 'project'}", *door.status_lines(project))
+        if serve:
+            browser.offer_later(project)
 
 
 def _make_volume(folder: Path, seed: int) -> list[str]:

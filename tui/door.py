@@ -119,6 +119,7 @@ def status_facts(project: Project) -> dict[str, Any]:
     """Gather what `status` shows."""
     from ..loop import rounds
     from ..store import edits
+    from . import browser
 
     current = ledger.last_round(project.database)
     champion = models.champion(project.database)
@@ -133,12 +134,15 @@ def status_facts(project: Project) -> dict[str, Any]:
         "boxes": ledger.backlog(project.database),
         "edits": edits.last_number(project.database),
         "jobs": running,
+        "server": browser.facts(project),
         "next": rounds.due(project),
     }
 
 
 def status_lines(project: Project) -> list[str]:
-    """Write the state of a project in a few lines: round, champion, boxes, jobs, and what is due."""
+    """Write the state of a project in a few lines: round, champion, boxes, jobs, the server, and what is due."""
+    from . import browser
+
     facts = status_facts(project)
     current, champion = facts["round"], facts["champion"]
     head = (
@@ -150,6 +154,8 @@ def status_lines(project: Project) -> list[str]:
     if facts["boxes"]:
         lines.append("boxes: " + ", ".join(f"{count} {state}" for state, count in sorted(facts["boxes"].items())))
     lines += [f"job {job.id}: {job.kind} {job.state} {progress_text(project, job)}" for job in facts["jobs"]]
+    if facts["server"]:
+        lines.append(browser.status_line(facts["server"]))
     return [*lines, f"next: {facts['next'].words}: {facts['next'].verb}"]
 
 

@@ -150,43 +150,63 @@ def boxes_propose(
 
 def label(
     context: typer.Context,
-    id: Id,
-    source: Annotated[Path, typer.Option("--from", help="Labels of the box's shape: TIFF, npy, PNG or OME-Zarr.")],
+    id: Annotated[int | None, typer.Argument(help="Number of the box; the next one that waits by default.")] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Labels of the box's shape: TIFF, npy, PNG or OME-Zarr.")
+    ] = None,
     mapping: Annotated[str | None, typer.Option("--map", help="Values of the file to label values: 0=1,1=2.")] = None,
     keep_open: Annotated[bool, typer.Option("--keep-open", help="Leave the box open instead of done.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open a browser here; never over ssh.")] = False,
 ) -> None:
-    """Answer a box from a file; 0 in it is unlabelled.
+    """Label a box in the browser, or hand in its labels as a file; 0 in it is unlabelled.
+
+    Prints the link of the page, and the tunnel that brings it to the machine you sit at; the server is started if
+    need be.
+
+    Example: rondel -p cells label
 
     Example: rondel -p cells label 3 --from corrected.tif
     """
+    from . import verbs_serve
+
+    if source is None and (mapping or keep_open):
+        raise UsageError("--map and --keep-open speak of a file, but there is none", "give the file with --from")
+    if source is not None and (id is None or open_):
+        wrong = "names no box" if id is None else "opens no page"
+        raise UsageError(f"label --from {wrong}", "write: rondel label BOX --from FILE")
+    with door.opened(context) as project:
+        if source is None or id is None:
+            verbs_serve.label_in_page(project, id, open_)
+        else:
+            _label_from(project, label_boxes.get(project.database, id), source, mapping, keep_open)
+
+
+def _label_from(project: Project, box: LabelBox, source: Path, mapping: str | None, keep_open: bool) -> None:
     import numpy as np
 
     from ..store import edits, importers
-    from ..store.finish import finish
+    from ..store.writer import open_writer
 
-    with door.opened(context) as project:
-        box = label_boxes.get(project.database, id)
-        if not source.exists():
-            raise UsageError(f"there is no file {source}", "check the path")
-        opened = importers.open_labels(source, parse.mapping(mapping) or None, len(project.classes))
-        if tuple(opened.shape) != box.box.shape:
-            raise LabelError(
-                f"{source.name} has shape {tuple(opened.shape)}, box {id} has {box.box.shape}",
-                "save exactly the box, axes z,y,x",
-            )
-        values = opened.read(Box.of_shape(box.box.shape))
-        stroke = edits.Stroke(
-            EditKind.IMPORT, box.volume, box.box, np.ones(values.shape, bool), values, person(), *_sender(), id
+    if not source.exists():
+        raise UsageError(f"there is no file {source}", "check the path")
+    opened = importers.open_labels(source, parse.mapping(mapping) or None, len(project.classes))
+    if tuple(opened.shape) != box.box.shape:
+        raise LabelError(
+            f"{source.name} has shape {tuple(opened.shape)}, box {box.id} has {box.box.shape}",
+            "save exactly the box, axes z,y,x",
         )
-        edit = edits.submit(project, stroke)
+    values = opened.read(Box.of_shape(box.box.shape))
+    everywhere = np.ones(values.shape, bool)
+    stroke = edits.Stroke(EditKind.IMPORT, box.volume, box.box, everywhere, values, person(), *_sender(), box.id)
+    with open_writer(project) as writer:
+        edit = writer.write(stroke)
         if box.state != State.OPEN:
-            label_boxes.move(project.database, id, State.OPEN, person())
+            label_boxes.move(project.database, box.id, State.OPEN, person())
         if not keep_open:
-            finish(project, id, person())
-        known = int((values > 0).sum())
-        door.say(
-            f"edit {edit.number}: {known} of {values.size} voxels of box {id} labelled{'' if keep_open else ', done'}"
-        )
+            writer.finish(box.id, person())
+    known = int((values > 0).sum())
+    ended = "" if keep_open else ", done"
+    door.say(f"edit {edit.number}: {known} of {values.size} voxels of box {box.id} labelled{ended}")
 
 
 def skip(
@@ -236,10 +256,10 @@ def undo(context: typer.Context, box: BoxOption = None) -> None:
 
     Example: rondel -p cells undo --box 3
     """
-    from ..store import edits
+    from ..store.writer import open_writer
 
-    with door.opened(context) as project, edits.open_journal(project) as journal:
-        edit = journal.undo(_box(project, box), person(), _sender())
+    with door.opened(context) as project, open_writer(project) as writer:
+        edit = writer.undo(_box(project, box), person(), _sender())
         door.say(f"edit {edit.number} undoes edit {edit.target}: {edit.voxels} voxels of box {edit.box}")
 
 
@@ -248,10 +268,10 @@ def redo(context: typer.Context, box: BoxOption = None) -> None:
 
     Example: rondel -p cells redo
     """
-    from ..store import edits
+    from ..store.writer import open_writer
 
-    with door.opened(context) as project, edits.open_journal(project) as journal:
-        edit = journal.redo(_box(project, box), person(), _sender())
+    with door.opened(context) as project, open_writer(project) as writer:
+        edit = writer.redo(_box(project, box), person(), _sender())
         door.say(f"edit {edit.number} brings back edit {edit.target}: {edit.voxels} voxels of box {edit.box}")
 
 
@@ -267,12 +287,13 @@ def revert(
     Example: rondel -p cells revert 3
     """
     from ..store import edits
+    from ..store.writer import open_writer
 
-    with door.opened(context) as project, edits.open_journal(project) as journal:
+    with door.opened(context) as project, open_writer(project) as writer:
         box = label_boxes.get(project.database, id)
         if to:
             edits.find(project.database, to)
-        edit = journal.revert(id, box.volume, box.box, person(), _sender(), to)
+        edit = writer.revert(id, box.volume, box.box, person(), _sender(), to)
         door.say(f"edit {edit.number} reverts {edit.voxels} voxels of box {id}")
 
 

@@ -8,7 +8,7 @@ import typer
 
 from ..store import project as projects
 from ..store.errors import UsageError
-from . import door, parse
+from . import browser, door, parse
 
 Classes = Annotated[
     str, typer.Option("--classes", help="Class names, the first for everything else: background,membrane.")
@@ -23,6 +23,9 @@ Time = Annotated[int | None, typer.Option("--time", min=0, help="Time point to r
 Channels = Annotated[
     list[str], typer.Option("--channel", help="Channel by name or index; repeat it, or separate by commas.")
 ]
+Serve = Annotated[
+    bool, typer.Option("--serve/--no-serve", help="Start the server of the page at the end, and print its link.")
+]
 
 
 def quick(
@@ -35,10 +38,12 @@ def quick(
     level: Level = 0,
     time: Time = None,
     channel: Channels = [],  # noqa: B006
+    serve: Serve = True,
 ) -> None:
-    """Make a project of one image and propose its first boxes: init, add and round 1 in one go.
+    """Make a project of one image, propose its first boxes and open the page: init, add, round and serve in one go.
 
-    The project is a folder beside you, named after the image, unless -p names another.
+    The project is a folder beside you, named after the image, unless -p names another. 'rondel -p FOLDER stop' ends the
+    server.
 
     Example: rondel quick scan.ome.tif --classes background,membrane --spacing 10,10,10 --unit nm
     """
@@ -58,6 +63,8 @@ def quick(
             raise
         door.run(project, "round", {})
         door.say(f"project {folder}", *door.status_lines(project))
+        if serve:
+            browser.offer_later(project)
 
 
 def init(
@@ -192,8 +199,9 @@ def demo(
     auto: Annotated[bool, typer.Option("--auto", help="Let an oracle answer three rounds from the truth.")] = False,
     rounds_: Annotated[int, typer.Option("--rounds", min=1, max=20, help="Rounds that the oracle answers.")] = 3,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the volume and of the project.")] = 0,
+    serve: Serve = True,
 ) -> None:
-    """Generate a volume that looks like tissue, make a project of it and propose the first boxes.
+    """Generate a volume that looks like tissue, make a project of it, propose the first boxes and open the page.
 
     With --auto an oracle answers from the truth for three rounds, and the learning curve is printed and saved.
 
@@ -201,7 +209,7 @@ def demo(
     """
     from . import demo as demo_module
 
-    demo_module.run(folder, auto=auto, rounds=rounds_, seed=seed)
+    demo_module.run(folder, auto=auto, rounds=rounds_, seed=seed, serve=serve)
 
 
 def _request(name, image, spacing, unit, axes, level, time, channel) -> dict[str, Any]:

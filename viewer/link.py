@@ -3,11 +3,15 @@
 import getpass
 import os
 import socket
+import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from ..store.serving import Serving
-from ..store.settings import Settings
+
+if TYPE_CHECKING:
+    from ..store.settings import Settings
 
 
 def link(serving: Serving, box: int | None = None, volume: str | None = None, model: int | None = None) -> str:
@@ -17,7 +21,7 @@ def link(serving: Serving, box: int | None = None, volume: str | None = None, mo
     return f"http://{_in_url(serving.address)}:{serving.port}/open/{serving.secret}{'?' + query if query else ''}"
 
 
-def tunnel(serving: Serving, settings: Settings) -> str:
+def tunnel(serving: Serving, settings: "Settings") -> str:
     """Return the command that makes the link work on the machine a person sits at."""
     there = settings.serve.ssh or f"{_login()}@{socket.gethostname()}"
     return f"ssh -N -L {serving.port}:{_in_url(serving.address)}:{serving.port} {there}"
@@ -30,8 +34,6 @@ def over_ssh(environment: Mapping[str, str] = os.environ) -> bool:
 
 def has_screen(environment: Mapping[str, str] = os.environ) -> bool:
     """Tell whether a browser that is started here would be seen."""
-    import sys
-
     shown = sys.platform == "darwin" or environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
     return bool(shown) and not over_ssh(environment)
 
