@@ -25,6 +25,7 @@ class SmallServer:
         """What goes wrong with the next requests: "before" or "after" the work, or "end" of the server after it."""
         self.asked: list[str] = []
         self.shown: list[dict] = []
+        self.people: list[dict] = []
         self.lock = ExitStack()
         self.lock.enter_context(locks.hold(folder / locks.LABELS, "the server", 1))
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -75,7 +76,7 @@ class SmallServer:
                     self._send(*answer)
 
             def do_GET(self) -> None:
-                self._send(200, b'{"people": [{"person": "bob", "box": 2, "volume": "scan"}]}')
+                self._send(200, json.dumps({"people": server.people}).encode())
 
             def _send(self, status: int, answer: bytes) -> None:
                 self.send_response(status)
