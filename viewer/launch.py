@@ -107,14 +107,23 @@ def connected(found: Serving) -> list[dict[str, Any]]:
 def _ask(found: Serving, method: str, path: str, body: bytes | None, seconds: float = 30.0) -> dict[str, Any]:
     try:
         status, text = serving.ask(found, method, path, body, seconds)
-        answer = json.loads(text)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise RondelError(
             f"the server (pid {found.pid}) does not answer: {error}", "'rondel stop' stops it; then run the verb again"
         ) from error
+    answer = _parsed(text)
     if status != 200:
-        raise errors.named(answer.get("error", ""), answer.get("message", str(status)), answer.get("hint", ""))
+        message = answer.get("message") or f"the server (pid {found.pid}) answered {status}"
+        raise errors.named(answer.get("error", ""), message, answer.get("hint") or "jobs/serve.log may say more")
     return answer
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 def _reachable(found: Serving) -> Serving:
