@@ -1,0 +1,376 @@
+/**
+ * What can a person do on the page? Tools, keys and what they mean, between the strip, the pointer and the server.
+ */
+
+import { Adapter, findViewer } from "./adapter.js";
+import { Clock } from "./clock.js";
+import { ACTIONS, FREE, HELP, isTyping, keyName, TOOLS } from "./keys.js";
+import { Pointer } from "./pointer.js";
+import { Strip } from "./strip.js";
+import { Sync } from "./sync.js";
+import { Tools } from "./tools.js";
+
+/** @typedef {import("./adapter.js").Axis} Axis */
+/** @typedef {import("./adapter.js").Panel} Panel */
+/** @typedef {import("./mirror.js").Mirror} Mirror */
+/** @typedef {import("./raster.js").Triple} Triple */
+/** @typedef {import("./sync.js").Message} Message */
+
+const SECONDS_EVERY = 10;
+const PROBE_FOR = 10000;
+const PROBE_EVERY = 50;
+const NAME = "rondel-person";
+
+export class Page {
+  /**
+   * @param {Adapter | null} adapter null where Neuroglancer lacks names that painting needs
+   * @param {string[]} missing
+   */
+  constructor(adapter, missing) {
+    this.adapter = adapter;
+    this.missing = missing;
+    this.tools = new Tools();
+    this.clock = new Clock();
+    this.said = "";
+    this.looked = false;
+    this.drawing = 0;
+    this.sync = new Sync(`${location.origin.replace(/^http/, "ws")}/ws/${sessionOf(location.pathname)}`, this, { missing });
+    this.sync.person = localStorage.getItem(NAME);
+    this.strip = new Strip(document.body, this);
+    this.pointer = adapter && new Pointer(this, adapter);
+    this.#listen();
+    this.sync.connect();
+  }
+
+  /** The boxes of the volume on show; null while one box is labelled. @returns {Message[] | null} */
+  get boxes() {
+    const { head } = this.sync;
+    return head?.type === "view" ? head.boxes : null;
+  }
+
+  /** Classes of the project. @returns {{value: number, name: string, colour: string}[]} */
+  get classes() {
+    return this.sync.head?.classes ?? [];
+  }
+
+  /** Seconds of painting in this box, with those the server does not know yet. */
+  get seconds() {
+    return (this.sync.head?.seconds ?? 0) + this.clock.seconds;
+  }
+
+  colour() {
+    return this.classes.find(({ value }) => value === this.tools.value)?.colour ?? "#fff";
+  }
+
+  /**
+   * A position of the volume in voxels of the box.
+   * @param {Triple} position
+   * @returns {Triple | null}
+   */
+  local(position) {
+    const origin = this.sync.head?.origin;
+    return origin && this.sync.mirror ? [position[0] - origin[0], position[1] - origin[1], position[2] - origin[2]] : null;
+  }
+
+  /** Whether the box has arrived; says so where it has not. */
+  ready() {
+    if (!this.sync.mirror?.ready) this.say("the box is still on its way");
+    return this.sync.mirror?.ready ?? false;
+  }
+
+  // What the server sends.
+
+  /**
+   * @param {Mirror} mirror
+   * @param {import("./raster.js").Region} region
+   */
+  painted(mirror, region) {
+    this.adapter?.paint(this.sync.head?.serial, mirror.view, mirror.shape, region);
+  }
+
+  /**
+   * @param {Message} head
+   * @param {Mirror | null} mirror
+   */
+  showing(head, mirror) {
+    this.said = "";
+    if (!mirror) this.act("off");
+    const known = this.classes.map(({ value }) => value);
+    if (!known.includes(this.tools.value)) this.tools.value = known[1] ?? known[0] ?? 1;
+    if (head.person) localStorage.setItem(NAME, (this.sync.person = head.person));
+    document.title = head.type === "box" ? `box ${head.id} · ${head.project}` : `${head.volume} · ${head.project}`;
+    this.strip.show();
+  }
+
+  /** @param {Message} message */
+  told(message) {
+    if (message.type === "refused") this.say(`not done: ${message.message}${message.hint ? `; ${message.hint}` : ""}`);
+    if (message.type === "note") this.say(message.text);
+    this.refresh();
+  }
+
+  state() {
+    this.refresh();
+  }
+
+  // What the person does.
+
+  /**
+   * Do what an entry of the tables in keys.js is called.
+   * @param {string} name
+   */
+  act(name) {
+    const { tools } = this;
+    if (TOOLS.some((tool) => tool.name === name)) this.#takeUp(name);
+    else if (name === "off") tools.tool = null;
+    else if (name === "toggle") this.#takeUp(tools.tool ? null : tools.last);
+    else if (name === "flat") tools.flat = !tools.flat;
+    else if (name === "only") tools.nextOnly(this.classes);
+    else if (name === "smaller" || name === "larger") tools.resize(name === "larger");
+    else if (name === "labels") this.adapter?.setVisible("labels", !this.adapter.visible("labels"));
+    else if (name === "skip") this.strip.askWhy();
+    else this.#send(name);
+    this.pointer?.outline();
+    this.refresh();
+  }
+
+  /** @param {number} value of the class to paint with; 0 takes the eraser */
+  choose(value) {
+    if (value === 0) return this.act("eraser");
+    if (!this.classes.some((one) => one.value === value)) return this.say(`there is no class ${value}`);
+    this.tools.value = value;
+    if (this.tools.tool === "eraser" || this.tools.tool === "pick") this.#takeUp("brush");
+    this.refresh();
+  }
+
+  /** @param {string} why */
+  skip(why) {
+    this.#leave("skip", { why });
+  }
+
+  /** @param {number} box that was clicked in the view of a volume */
+  label(box) {
+    this.sync.operate("label", {}, box);
+  }
+
+  /** @param {string} person */
+  name(person) {
+    this.sync.person = person;
+    localStorage.setItem(NAME, person);
+    this.sync.tell({ type: "person", person });
+    this.refresh();
+  }
+
+  /** @param {string} text shown at the foot of the strip */
+  say(text) {
+    this.said = text;
+    this.refresh();
+  }
+
+  /** Show the state on the strip with the next frame. */
+  refresh() {
+    this.drawing ||= requestAnimationFrame(() => {
+      this.drawing = 0;
+      this.strip.show();
+    });
+  }
+
+  // What the pointer does.
+
+  /**
+   * @param {string} tool
+   * @param {Axis | null} axis of the cross section
+   * @param {boolean} erases
+   * @param {Triple} point
+   */
+  pressed(tool, axis, erases, point) {
+    this.brush = this.tools.brush(axis, erases);
+    if (tool !== "threshold") this.sync.mirror?.start(this.brush, point);
+  }
+
+  /**
+   * @param {string} tool
+   * @param {Triple} point
+   */
+  dragged(tool, point) {
+    if (tool !== "threshold") this.sync.mirror?.extend(point);
+  }
+
+  /**
+   * @param {string} tool
+   * @param {Triple[]} points
+   * @returns {(point: Triple) => void} goes on with another stroke of the same brush
+   */
+  released(tool, points) {
+    const { brush } = this;
+    if (tool === "threshold") this.sync.operate("threshold", { ...brush, points });
+    else this.sync.finishStroke();
+    return (point) => brush && tool !== "threshold" && this.sync.mirror?.start(brush, point);
+  }
+
+  /**
+   * @param {string} tool
+   * @param {Triple | null} point
+   * @param {Panel} panel
+   */
+  clicked(tool, point, panel) {
+    const { mirror } = this.sync;
+    if (!mirror || !point || !this.ready()) return;
+    const at = mirror.voxel(point);
+    if (!at) return this.say("that is outside the box");
+    if (tool === "pick") return this.#pick(mirror.at(point));
+    const { flat, value, accepted } = this.tools;
+    if (tool === "fill") this.sync.operate("fill", { at, plane: flat ? this.adapter?.axis(panel) : null, value });
+    if (tool === "accept") this.sync.operate("accept", { at, ...accepted });
+  }
+
+  /** @param {string | null} tool */
+  #takeUp(tool) {
+    if (this.adapter && this.sync.mirror) this.tools.takeUp(tool);
+  }
+
+  /** @param {number | null} value under the pointer */
+  #pick(value) {
+    if (value) this.choose(value);
+    else this.say("nothing is labelled there");
+  }
+
+  /** @param {string} name */
+  #send(name) {
+    if (!this.sync.mirror) return;
+    const { value, only, accepted } = this.tools;
+    const slice = this.pointer?.slice();
+    if (name === "undo" || name === "redo" || name === "empty") this.sync.operate(name);
+    else if (name === "acceptAll") this.sync.operate("accept", { at: null, ...accepted });
+    else if (name === "interpolate" && slice) this.sync.operate("interpolate", { axis: slice.axis, value, only });
+    else if (name === "copy" && slice) this.#copy(slice, 1);
+    else if (name === "copyBack" && slice) this.#copy(slice, -1);
+    else if (name === "done") this.#leave("done", {});
+    else if (name === "previous") this.#leave("go", { to: "previous" });
+    else if (name === "next") this.#leave("go", { to: "next" });
+    else if (name === "view") this.#leave("view", {});
+    else if (!slice) this.say("turn the view straight first: its slices lie oblique");
+  }
+
+  /**
+   * @param {{axis: Axis, index: number}} slice
+   * @param {number} by
+   */
+  #copy({ axis, index }, by) {
+    const size = this.sync.mirror?.shape[axis] ?? 0;
+    const to = index + by;
+    if (index < 0 || index >= size || to < 0 || to >= size) return this.say("there is no slice of the box to copy to");
+    this.sync.operate("copy", { axis, from: index, to, only: this.tools.only });
+    this.adapter?.step(axis, by);
+  }
+
+  /**
+   * Send an operation that may lead to another box.
+   * @param {string} op
+   * @param {Record<string, any>} fields
+   */
+  #leave(op, fields) {
+    this.#sendSeconds();
+    this.sync.operate(op, fields);
+  }
+
+  #sendSeconds() {
+    const { head } = this.sync;
+    if (head?.type !== "box" || this.clock.seconds < 1 || !this.sync.connected) return;
+    const seconds = this.clock.take();
+    this.sync.tell({ type: "seconds", box: head.id, seconds });
+    head.seconds = (head.seconds ?? 0) + seconds;
+  }
+
+  #listen() {
+    window.addEventListener("keydown", (event) => this.#key(event), { capture: true });
+    for (const type of ["pointerdown", "pointermove", "wheel", "keydown"]) {
+      window.addEventListener(type, () => this.#active(), { capture: true, passive: true });
+    }
+    window.addEventListener("beforeunload", (event) => {
+      if (this.sync.unsaved || this.sync.mirror?.live) event.preventDefault();
+    });
+    window.addEventListener("pagehide", () => {
+      this.#sendSeconds();
+      this.sync.keep();
+    });
+    window.addEventListener("pageshow", (event) => event.persisted && this.sync.unkeep());
+    this.adapter?.onChunks(() => this.#settle());
+    this.adapter?.onLayers(() => this.refresh());
+  }
+
+  #active() {
+    if (!this.sync.mirror) return;
+    this.clock.tick();
+    if (this.clock.seconds >= SECONDS_EVERY) this.#sendSeconds();
+    this.refresh();
+  }
+
+  #settle() {
+    const { mirror, head } = this.sync;
+    if (!mirror?.ready || !head || !this.adapter) return;
+    if (!this.looked) this.#lookAtChunks(head.serial);
+    this.adapter?.settle(head.serial, mirror.view, mirror.shape);
+  }
+
+  /**
+   * Chunks can be looked at only once there are some.
+   * @param {string} serial
+   */
+  #lookAtChunks(serial) {
+    const missing = this.adapter?.missingInChunks(serial);
+    if (!missing) return;
+    this.looked = true;
+    if (missing.length) this.lack(missing);
+  }
+
+  /**
+   * Give up painting: what is missing is said here and to the server, which then listens to Neuroglancer's own actions.
+   * @param {string[]} missing
+   */
+  lack(missing) {
+    this.act("off");
+    this.adapter = null;
+    this.missing = this.sync.missing = missing;
+    this.sync.hello();
+    this.refresh();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    if (isTyping(event.target)) return;
+    const key = keyName(event);
+    if (key === HELP) this.strip.toggleHelp();
+    const digit = /^[0-9]$/.test(key);
+    const on = this.tools.tool !== null;
+    const entry = [...FREE, ...(on ? [...TOOLS, ...ACTIONS] : [])].find((one) => one.key === key);
+    const ours = entry && (this.sync.mirror || entry.name === "off") && this.adapter;
+    if (!ours && !(on && (digit || key === HELP))) return;
+    event.stopImmediatePropagation();
+    event.preventDefault();
+    if (event.repeat && !["smaller", "larger", "undo", "redo"].includes(entry?.name ?? "")) return;
+    if (digit) this.choose(Number(key));
+    else if (entry) this.act(entry.name);
+  }
+}
+
+/** @param {string} path of the page, /v/SESSION/ */
+function sessionOf(path) {
+  return /\/v\/([^/]+)/.exec(path)?.[1] ?? "";
+}
+
+/** Wait for Neuroglancer, look for the names that are needed, and start. */
+function start() {
+  const began = performance.now();
+  const look = () => {
+    const viewer = findViewer();
+    const adapter = viewer && new Adapter(viewer);
+    const missing = adapter ? adapter.missing() : ["viewer"];
+    const patient = performance.now() - began < PROBE_FOR;
+    if (missing.length && patient) return setTimeout(look, PROBE_EVERY);
+    Object.assign(window, { rondel: new Page(missing.length ? null : adapter ?? null, missing) });
+  };
+  look();
+}
+
+start();

@@ -1,0 +1,74 @@
+/** What does the strip say about the box, the round, the people and whether all is saved? */
+
+import { element } from "./elements.js";
+
+/** @typedef {import("./paint.js").Page} Page */
+/** @typedef {import("./sync.js").Message} Message */
+
+/** @type {Record<string, string>} a sign beside each colour, so that no state is told by colour alone */
+const STATES = { proposed: "◇", open: "✎", done: "✔", skipped: "⏭", dropped: "✕" };
+const TEST = "⚑ test ";
+
+export class Status {
+  title = element("h1");
+  reason = element("p", { className: "rondel-reason" });
+  saved = element("p", { className: "rondel-saved" });
+  progress = element("progress");
+  progressText = element("span");
+  people = element("p", { className: "rondel-people" });
+  root = element("section", { className: "rondel-status" }, [
+    this.title, this.reason, this.saved, element("p", { className: "rondel-round" }, [this.progressText, this.progress]), this.people,
+  ]);
+
+  /** @param {Page} page */
+  constructor(page) {
+    this.page = page;
+    this.saved.setAttribute("role", "status");
+  }
+
+  show() {
+    const { head } = this.page.sync;
+    this.#showSaved();
+    if (!head) return;
+    const box = head.type === "box";
+    this.title.textContent = box ? boxName(head) : `volume ${head.volume}`;
+    this.title.title = head.project;
+    this.reason.textContent = this.reason.title = box ? head.reason : "Click a box's outline to label it.";
+    const { number, done, total } = head.round ?? {};
+    this.progressText.textContent = total ? `round ${number}: ${done} of ${total} done` : "no boxes to label yet";
+    this.progress.max = total || 1;
+    this.progress.value = done || 0;
+    this.people.textContent = [box && `${duration(this.page.seconds)} of painting`, here(head)].filter(Boolean).join(" · ");
+  }
+
+  #showSaved() {
+    const { sync } = this.page;
+    const waits = sync.unsaved + (sync.mirror?.live ? 1 : 0);
+    const lost = `⚠ no connection${waits ? `: ${waits} not saved yet` : "; trying again"}`;
+    const text = waits ? `● ${waits} not saved yet` : "saved ✔";
+    this.saved.textContent = sync.connected ? text : lost;
+    this.saved.dataset.state = sync.connected ? (waits ? "waits" : "saved") : "lost";
+  }
+}
+
+/**
+ * A box in words and signs, as on the strip.
+ * @param {Message} box
+ */
+export function boxName({ id, state, purpose }) {
+  return `${STATES[state] ?? ""} ${purpose === "test" ? TEST : ""}box ${id} · ${state}`;
+}
+
+/** @param {Message} head */
+function here(head) {
+  const people = /** @type {Message[]} */ (head.people ?? []);
+  const names = head.type === "box"
+    ? people.filter(({ box }) => box === head.id).map(({ person }) => person)
+    : people.map(({ person, box }) => (box ? `${person} (box ${box})` : person));
+  return names.length ? `here: ${names.join(", ")}` : "";
+}
+
+/** @param {number} seconds */
+function duration(seconds) {
+  return seconds < 60 ? `${Math.floor(seconds)} s` : `${Math.floor(seconds / 60)} min`;
+}

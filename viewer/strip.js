@@ -1,0 +1,139 @@
+/**
+ * What does the person see beside Neuroglancer? A strip that shows the page's state and calls the page's verbs; it
+ * decides nothing.
+ */
+
+import { button, element } from "./elements.js";
+import { helpPanel } from "./help.js";
+import { boxName, Status } from "./status.js";
+import { Toolbox } from "./toolbox.js";
+
+/** @typedef {import("./paint.js").Page} Page */
+/** @typedef {import("./sync.js").Message} Message */
+
+const LAYERS = ["labels", "prediction", "uncertainty"];
+
+export class Strip {
+  boxes = element("section", { className: "rondel-boxes" });
+  said = element("p", { className: "rondel-said" });
+  asked = false;
+  made = "";
+
+  /**
+   * @param {HTMLElement} body
+   * @param {Page} page
+   */
+  constructor(body, page) {
+    this.page = page;
+    this.status = new Status(page);
+    this.toolbox = new Toolbox(page);
+    this.why = form("why?", 500, "Skip", (why) => page.skip(why));
+    this.who = form("your name", 64, "That is me", (person) => person && page.name(person), () => (this.asked = true));
+    this.who.prepend("Your name, shown on edits:");
+    this.layers = LAYERS.map((name) => this.#layer(name));
+    this.volume = button("▦ Volume", () => page.act("view"), "see the whole volume");
+    this.help = helpPanel(() => this.toggleHelp());
+    this.root = element("aside", { id: "rondel-strip", ariaLabel: "labelling" }, [
+      this.status.root, this.who, this.toolbox.root, this.why, this.boxes,
+      element("section", { className: "rondel-layers" }, this.layers.map(({ all }) => all)),
+      element("div", { className: "rondel-pairs" }, [this.volume, button("? Help (H)", () => this.toggleHelp(), "tools and keys")]),
+      this.said,
+    ]);
+    this.said.setAttribute("role", "status");
+    body.append(this.root, this.help);
+    body.classList.add("rondel-page");
+    this.show();
+  }
+
+  /** Show the page's state. */
+  show() {
+    const { page } = this;
+    const { head, mirror, person } = page.sync;
+    this.status.show();
+    this.toolbox.root.hidden = !mirror || page.missing.length > 0;
+    if (mirror) this.toolbox.show();
+    this.volume.hidden = head?.type !== "box";
+    this.#showBoxes(page.boxes ?? []);
+    for (const one of this.layers) this.#showLayer(one);
+    this.who.hidden = this.asked || !head || Boolean(head.person || person);
+    this.said.textContent = page.missing.length ? lacking(page.missing) : page.said;
+  }
+
+  toggleHelp() {
+    this.help.hidden = !this.help.hidden;
+    document.body.classList.toggle("rondel-helped", !this.help.hidden);
+  }
+
+  /** Ask why the box is skipped. */
+  askWhy() {
+    this.why.hidden = false;
+    this.why.querySelector("input")?.focus();
+  }
+
+  /** @param {Message[]} boxes of the volume on show */
+  #showBoxes(boxes) {
+    const made = boxes.map(boxName).join();
+    this.boxes.hidden = !boxes.length;
+    if (this.made === made) return;
+    this.made = made;
+    this.boxes.replaceChildren(...boxes.map((box) => button(boxName(box), () => this.page.label(box.id), `label box ${box.id}`)));
+  }
+
+  /** @param {string} name */
+  #layer(name) {
+    const box = element("input", { type: "checkbox" });
+    box.addEventListener("change", () => this.page.adapter?.setVisible(name, box.checked));
+    const text = element("span", { textContent: name });
+    const all = element("label", {}, [box, text]);
+    return { name, box, text, all };
+  }
+
+  /** @param {{name: string, box: HTMLInputElement, text: HTMLElement, all: HTMLElement}} layer */
+  #showLayer({ name, box, text, all }) {
+    const visible = this.page.adapter?.visible(name);
+    const model = this.page.sync.head?.model;
+    all.hidden = visible === undefined;
+    box.checked = visible ?? false;
+    text.textContent = name === "prediction" && model != null ? `prediction (model ${model})` : name;
+  }
+}
+
+/** @param {string[]} missing */
+function lacking(missing) {
+  return (
+    `This Neuroglancer lacks ${missing.join(", ")}, so the brush does not work. With its own keys, at the pointer: ` +
+    "P stamps the class, D erases, F fills, G accepts the prediction, U undoes; C and T choose class and size."
+  );
+}
+
+/**
+ * A question with one line for the answer; hidden until it is asked, and again once it is answered.
+ * @param {string} hint
+ * @param {number} maxLength
+ * @param {string} verb
+ * @param {(text: string) => void} answer
+ * @param {() => void} [never]
+ */
+function form(hint, maxLength, verb, answer, never = () => {}) {
+  const input = element("input", { type: "text", maxLength, placeholder: hint, ariaLabel: hint });
+  /** @type {HTMLFormElement} */
+  const made = element("form", { className: "rondel-form", hidden: true }, [
+    input,
+    button(verb, () => made.requestSubmit(), verb),
+    button("✕", () => close(), "never mind"),
+  ]);
+  const close = () => {
+    made.hidden = true;
+    input.value = "";
+    input.blur();
+    never();
+  };
+  made.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = input.value.trim();
+    close();
+    answer(text);
+  });
+  made.addEventListener("keydown", (event) => event.key === "Escape" && close());
+  return made;
+}
