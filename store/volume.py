@@ -87,7 +87,7 @@ class Volume:
                 f"'{self.record.name}' has no level {level}", f"levels are 0 to {len(self.metadata.levels) - 1}"
             )
         shape = axes.zyx(self.record.axes, self.metadata.levels[level].shape)
-        ratio = _ratio(self.metadata, self.record.level, level)
+        ratio = voxel_ratio(self.metadata, self.record.level, level)
         start = [min(math.floor(a / r + 1e-6), n - 1) for a, r, n in zip(box.start, ratio, shape)]
         stop = [max(a + 1, min(math.ceil(b / r - 1e-6), n)) for a, b, r, n in zip(start, box.stop, ratio, shape)]
         return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
@@ -160,7 +160,7 @@ def report(record: VolumeRecord, root: Path) -> dict[str, Any]:
     """Tell what is known of a volume, for a person or a script: layout, levels, spacing, and what is missing."""
     metadata = Volume(record, root).metadata
     names = [c.name for c in metadata.channels]
-    ratios = [_ratio(metadata, record.level, k) for k in range(len(metadata.levels))]
+    ratios = [voxel_ratio(metadata, record.level, k) for k in range(len(metadata.levels))]
     return {
         "name": record.name,
         "url": locate(record.url, root),
@@ -221,7 +221,7 @@ def _reflected(start: int, stop: int, length: int) -> np.ndarray:
     return np.minimum(folded, period - folded)
 
 
-def _ratio(metadata: ngff.ImageMetadata, base: int, level: int) -> list[float]:
+def voxel_ratio(metadata: ngff.ImageMetadata, base: int, level: int) -> list[float]:
     """Return how many voxels of the base level one voxel of `level` spans (z, y, x): by scale, else by shape."""
     order, ratios = metadata.order, []
     for axis in "zyx":
