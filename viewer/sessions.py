@@ -1,0 +1,222 @@
+"""Who is looking at which box? One session for each page that was opened: its own viewer, camera and token.
+
+Sessions are kept in serve.json, so that open pages go on when the server is started again. All methods run on the
+server's loop; what reads the project does so on a thread, with a connection of its own.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import neuroglancer
+from neuroglancer.viewer_base import ViewerBase
+
+from ..store import label_boxes
+from ..store.errors import RondelError, UsageError
+from ..store.project import Project, open_project
+from ..store.records import State
+from ..store.serving import SavedSession
+from . import addresses
+
+MOST = 50
+OLDEST_SECONDS = 30 * 24 * 3600.0
+
+
+@dataclass(eq=False, slots=True)
+class Session:
+    """What one page shows."""
+
+    token: str = field(repr=False)
+    person: str
+    volume: str
+    box: int | None
+    """None while the whole volume is shown."""
+    serial: str
+    """New each time a box is shown, so that no address of a box's labels is ever used twice."""
+    origin: str
+    """Scheme, host and port as the browser sees them."""
+    model: int | None
+    seen: float
+    viewer: ViewerBase = field(repr=False)
+    sockets: set[Any] = field(default_factory=set, repr=False)
+    """The page's connections, one for each tab."""
+    resumed: bool = False
+    """Made again after a restart, and not changed since: an open page need not be told what it shows."""
+
+    @property
+    def prefix(self) -> str:
+        """What addresses of arrays begin with: they are found with this session's token only."""
+        return f"{self.origin}/s/{self.token}"
+
+    @property
+    def saved(self) -> SavedSession:
+        return SavedSession(
+            self.token, self.person, self.volume, self.box, self.serial, self.origin, self.model, self.seen
+        )
+
+
+Prepare = Callable[[Session], Awaitable[None]]
+Keep = Callable[[tuple[SavedSession, ...]], None]
+
+
+class Sessions:
+    """All sessions of a server, by token."""
+
+    def __init__(self, folder: Path, prepare: Prepare, keep: Keep) -> None:
+        """`prepare` makes a session's box ready before a page can ask for it; `keep` writes the sessions down."""
+        self.folder, self.prepare, self.keep = folder, prepare, keep
+        self.viewers: dict[str, ViewerBase] = {}
+        self._sessions: dict[str, Session] = {}
+
+    async def open(
+        self, origin: str, *, box: int | None = None, volume: str | None = None, model: int | None = None
+    ) -> Session:
+        """Make a session that shows a box, a volume, or without either what waits to be labelled.
+
+        Raises UsageError when there is no such box, volume or model.
+        """
+        if box is None and volume is None:
+            box, volume = await asyncio.to_thread(self._reading, _waiting, self._taken())
+        viewer = ViewerBase(token=secrets.token_urlsafe(24))
+        session = Session(viewer.token, "", "", None, "", origin, None, time.time(), viewer)
+        await self._fill(session, box, volume, model)
+        self._add(session)
+        self.save()
+        return session
+
+    async def restore(self, saved: tuple[SavedSession, ...]) -> None:
+        """Make the sessions of the last run again; those whose box or volume is gone are dropped."""
+        for old in saved:
+            if time.time() - old.seen > OLDEST_SECONDS:
+                continue
+            viewer = ViewerBase(token=old.token)
+            session = Session(
+                old.token,
+                old.person,
+                old.volume,
+                old.box,
+                old.serial,
+                old.origin,
+                old.model,
+                old.seen,
+                viewer,
+                resumed=True,
+            )
+            try:
+                await self._draw(session)
+            except RondelError:
+                continue
+            self._add(session)
+
+    async def show(
+        self, session: Session, *, box: int | None = None, volume: str | None = None, model: int | None = None
+    ) -> None:
+        """Show another box or volume in a page; on return its viewer has it. Tell the page's sockets then.
+
+        Raises UsageError when there is no such box, volume or model; the page then goes on showing what it showed.
+        """
+        await self._fill(session, box, volume, model)
+        self.save()
+
+    async def come(self, token: str, origin: str) -> None:
+        """A page is being loaded, maybe through another tunnel than before."""
+        session = self._sessions[token]
+        session.seen = time.time()
+        if session.origin != origin:
+            session.origin = origin
+            await self._draw(session)
+        self.save()
+
+    def resume(self, token: str, generation: str) -> None:
+        """A page that was open before the restart comes back: what it shows becomes what is shown."""
+        session = self._sessions[token]
+        if session.resumed and generation:
+            session.viewer.set_state(session.viewer.shared_state.raw_state, generation)
+        session.resumed = False
+
+    def get(self, token: str) -> Session | None:
+        return self._sessions.get(token)
+
+    def all(self) -> list[Session]:
+        return list(self._sessions.values())
+
+    def connected(self) -> list[Session]:
+        """List the sessions that have a page open now."""
+        return [session for session in self.all() if session.sockets]
+
+    def save(self) -> None:
+        self.keep(tuple(session.saved for session in self.all()))
+
+    def act(self, token: str, name: str, state: dict[str, Any]) -> None:
+        """A page reports an action of Neuroglancer's own."""
+        self.viewers[token].actions.invoke(name, state)
+
+    async def _fill(self, session: Session, box: int | None, volume: str | None, model: int | None) -> None:
+        """Make a session show something else, at once or not at all."""
+        before = session.volume, session.box, session.serial, session.model
+        session.volume, session.box, session.model = volume or "", box, model
+        session.serial = secrets.token_hex(8)
+        try:
+            await self._draw(session)
+        except BaseException:
+            session.volume, session.box, session.serial, session.model = before
+            raise
+        session.resumed = False
+
+    async def _draw(self, session: Session) -> None:
+        state, session.volume, session.model = await asyncio.to_thread(
+            self._reading, _compose, session.prefix, session.box, session.volume, session.serial, session.model
+        )
+        if session.box is not None:
+            await self.prepare(session)
+        session.viewer.set_state(state)
+
+    def _reading(self, function: Callable, *arguments: Any) -> Any:
+        with open_project(self.folder) as project:
+            return function(project, *arguments)
+
+    def _taken(self) -> set[int]:
+        return {session.box for session in self.connected() if session.box is not None}
+
+    def _add(self, session: Session) -> None:
+        """Take a session in; past the most that are kept, the one that was not used for the longest time goes."""
+        self._sessions[session.token] = session
+        self.viewers[session.token] = session.viewer
+        idle = sorted((s for s in self.all() if not s.sockets and s is not session), key=lambda s: s.seen)
+        for old in idle[: max(0, len(self._sessions) - MOST)]:
+            del self._sessions[old.token], self.viewers[old.token]
+
+
+def _waiting(project: Project, taken: set[int]) -> tuple[int | None, str | None]:
+    """Return the box that waits to be labelled, and that nobody else has open; else the first volume."""
+    waiting = label_boxes.select(project.database, state=(State.OPEN, State.PROPOSED))
+    free = [box for box in waiting if box.id not in taken] or waiting
+    if free:
+        return free[0].id, None
+    volumes = project.volumes()
+    if not volumes:
+        raise UsageError("the project has no volume yet", "'rondel add IMAGE' adds one")
+    return None, volumes[0].name
+
+
+def _compose(
+    project: Project, prefix: str, box: int | None, volume: str, serial: str, model: int | None
+) -> tuple[neuroglancer.ViewerState, str, int | None]:
+    """Return what a box, or else a volume, looks like; and the volume and the model that are then shown."""
+    import numpy as np
+
+    record = project.volume_record(label_boxes.get(project.database, box).volume if box is not None else volume)
+    state = neuroglancer.ViewerState()
+    scales = [s * 1e-9 for s in record.spacing_nm]
+    state.dimensions = neuroglancer.CoordinateSpace(names=["z", "y", "x"], units="m", scales=scales)
+    state.layers["image"] = neuroglancer.ImageLayer(source=f"{addresses.image(prefix, record)}|zarr3:")
+    state.layout = "4panel"
+    if box is not None:
+        region = label_boxes.get(project.database, box).box
+        state.layers["labels"] = neuroglancer.SegmentationLayer(source=f"{addresses.box(prefix, serial)}|zarr3:")
+        state.position = list((np.array(region.start) + region.stop) / 2)
+    return state, record.name, model
