@@ -43,6 +43,7 @@ def cells(rondel: Rondel, tmp_path_factory: pytest.TempPathFactory, tmp_path: Pa
         ("-p", "cells", "label", "6", "--from", "box.npy"),
         ("-p", "cells", "history"),
         ("-p", "cells", "undo"),
+        ("-p", "cells", "stop"),
         ("-p", "cells", "models", "use", "1"),
         ("-p", "cells", "export", "scan", "labels.tif", "--what", "labels"),
     ],

@@ -53,7 +53,8 @@ def _serve_here(project: Project, port: int | None, bind: str | None, ready) -> 
         browser.warn(found)
         ready(found)
 
-    server.serve(project.folder, port=port, bind=bind, ready=began)
+    ended = server.serve(project.folder, port=port, bind=bind, ready=began)
+    raise typer.Exit(128 + ended)
 
 
 def stop(context: typer.Context) -> None:

@@ -18,6 +18,8 @@ from ..store.serving import Serving
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 LOG = "serve.log"
+OURS = "rondel: "
+"""What lines for a person begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def _await(folder: Path, process: subprocess.Popen, log: Path, began: int) -> St
         if found:
             return Started(found, _said(log, began))
         if process.poll() is not None:
-            raise _failure(process.returncode, _said(log, began))
+            raise _failure(process.returncode, log, began)
         time.sleep(0.05)
     raise LockedError(f"the server did not come up within {START_SECONDS:.0f} s", f"read {log}")
 
@@ -139,15 +141,23 @@ def _holds(folder: Path, found: Serving) -> bool:
 
 def _said(log: Path, began: int) -> tuple[str, ...]:
     """Return the lines that are meant for a person, without the program's name."""
+    return tuple(line.removeprefix(OURS) for line in _lines(log, began) if line.startswith(OURS))
+
+
+def _lines(log: Path, began: int) -> list[str]:
     with log.open("rb") as file:
         file.seek(began)
-        lines = file.read().decode(errors="replace").splitlines()
-    return tuple(line.removeprefix("rondel: ") for line in lines if line.startswith("rondel: "))
+        return file.read().decode(errors="replace").splitlines()
 
 
-def _failure(code: int, said: tuple[str, ...]) -> RondelError:
+def _failure(code: int, log: Path, began: int) -> RondelError:
     """Return what the server's process failed with, by its last words and its exit code."""
-    message, _, hint = (said[-1] if said else f"the server ended at once with {code}").rpartition("; ")
-    error = RondelError(message or hint, hint if message else "read jobs/serve.log")
+    said = _said(log, began)
+    if said:
+        message, _, hint = said[-1].rpartition("; ")
+        error = RondelError(message or hint, hint if message else "")
+    else:
+        last = (_lines(log, began) or [f"exit code {code}"])[-1]
+        error = RondelError(f"the server ended at once: {last}", f"{log} has more")
     error.exit_code = code if 0 < code < 128 else 1
     return error
