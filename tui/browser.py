@@ -14,6 +14,22 @@ PAGE = "open.html"
 """File of cache/ that sends a browser to the link: a command line that held the secret could be seen by others."""
 
 
+def ensure(project: Project) -> Serving:
+    """Return the project's server, started in a process of its own when none runs."""
+    return launch.ensure(project.folder).serving
+
+
+def bring(project: Project, found: Serving, what: str, **wanted: Any) -> str:
+    """Show something in the page that the person has open, else in a browser here; returns a line about it."""
+    if launch.show(found, person(), **wanted):
+        return f"{what} is shown in the page that you have open"
+    if not link.has_screen():
+        return f"{what} opens with the link: copy it to the browser where you sit"
+    if not _open(project, link.link(found, **wanted)):
+        return f"{what} opens with the link: no browser was found here"
+    return f"{what} opens in the browser"
+
+
 def start(project: Project, port: int | None = None, bind: str | None = None) -> Serving:
     """Return the project's server, started in a process of its own when none runs, and warn of what needs it."""
     began = launch.ensure(project.folder, port=port, bind=bind)
@@ -49,18 +65,24 @@ def offer(project: Project, found: Serving, *, browser: bool = False, **wanted: 
         door.note("no browser is started over ssh: open the link where you sit")
     elif not link.has_screen():
         door.note("no browser is started: this machine has no screen; open the link where you sit")
-    else:
-        _open(project, place)
+    elif not _open(project, place):
+        door.note("no browser was found: open the link yourself")
 
 
-def _open(project: Project, place: str) -> None:
+def _open(project: Project, place: str) -> bool:
+    """Open a browser here; False when there is none but such as would take over the terminal."""
     import webbrowser
+
+    try:
+        if type(webbrowser.get()) is webbrowser.GenericBrowser:
+            return False
+    except webbrowser.Error:
+        return False
 
     page = project.folder.resolve() / "cache" / PAGE
     page.parent.mkdir(exist_ok=True)
     atomic.write_bytes(page, f'<!doctype html><meta http-equiv="refresh" content="0;url={place}">'.encode(), mode=0o600)
-    if not webbrowser.open(page.as_uri()):
-        door.note("no browser was found: open the link yourself")
+    return webbrowser.open(page.as_uri())
 
 
 def offer_later(project: Project) -> None:

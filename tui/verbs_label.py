@@ -10,7 +10,7 @@ from ..store import label_boxes
 from ..store.box import Box
 from ..store.errors import LabelError, UsageError
 from ..store.project import Project, person
-from ..store.records import Edit, EditKind, LabelBox, Purpose, State
+from ..store.records import Edit, EditKind, LabelBox, State
 from . import door, parse
 
 boxes = typer.Typer(invoke_without_command=True)
@@ -68,33 +68,10 @@ def boxes_add(
 
     Example: rondel -p cells boxes add 0:32,64:96,64:96 --test
     """
-    from ..store import ledger
+    from . import actions
 
     with door.opened(context) as project:
-        record = project.only_volume(volume)
-        wanted = Box.parse(region, record.shape)
-        meets = [
-            b.id
-            for b in label_boxes.select(project.database, volume=record.name, state=OPEN_STATES)
-            if b.box.overlaps(wanted)
-        ]
-        if meets:
-            raise UsageError(f"region {wanted} overlaps box {meets[0]}", "boxes do not overlap; choose another region")
-        last = ledger.last_round(project.database)
-        purpose = Purpose.TEST if test else Purpose.TRAIN
-        box = LabelBox(
-            0,
-            record.name,
-            wanted,
-            last.number if last else 0,
-            purpose,
-            State.PROPOSED,
-            1.0,
-            f"added by {person()}",
-            "hand",
-            person=person(),
-        )
-        door.say(f"box {label_boxes.add(project.database, [box])[0]} added")
+        door.say(actions.add_box(project, volume, region, test))
 
 
 @boxes.command("done")
@@ -256,11 +233,10 @@ def undo(context: typer.Context, box: BoxOption = None) -> None:
 
     Example: rondel -p cells undo --box 3
     """
-    from ..store.writer import open_writer
+    from . import actions
 
-    with door.opened(context) as project, open_writer(project) as writer:
-        edit = writer.undo(_box(project, box), person(), _sender())
-        door.say(f"edit {edit.number} undoes edit {edit.target}: {edit.voxels} voxels of box {edit.box}")
+    with door.opened(context) as project:
+        door.say(actions.undo(project, _box(project, box)))
 
 
 def redo(context: typer.Context, box: BoxOption = None) -> None:
@@ -268,11 +244,10 @@ def redo(context: typer.Context, box: BoxOption = None) -> None:
 
     Example: rondel -p cells redo
     """
-    from ..store.writer import open_writer
+    from . import actions
 
-    with door.opened(context) as project, open_writer(project) as writer:
-        edit = writer.redo(_box(project, box), person(), _sender())
-        door.say(f"edit {edit.number} brings back edit {edit.target}: {edit.voxels} voxels of box {edit.box}")
+    with door.opened(context) as project:
+        door.say(actions.redo(project, _box(project, box)))
 
 
 def revert(

@@ -8,7 +8,7 @@ import typer
 from ..store import ledger
 from ..store import models as versions
 from ..store.errors import UsageError
-from ..store.project import Project, person
+from ..store.project import Project
 from . import door
 
 models = typer.Typer(invoke_without_command=True)
@@ -65,10 +65,10 @@ def models_use(context: typer.Context, number: Number) -> None:
 
     Example: rondel -p cells models use 2
     """
+    from . import actions
+
     with door.opened(context) as project:
-        versions.load(project, number)
-        versions.use(project.database, number, f"chosen by {person()}")
-        door.say(f"model {number} is the champion")
+        door.say(actions.use_model(project, number))
 
 
 @models.command("compare")
@@ -105,9 +105,10 @@ def models_note(
 
     Example: rondel -p cells models note 2 "before the new staining"
     """
+    from . import actions
+
     with door.opened(context) as project:
-        versions.set_note(project.database, number, text)
-        door.say(f"model {number}: {text}")
+        door.say(actions.note_model(project, number, text))
 
 
 def export(
