@@ -84,6 +84,12 @@ def move(database: Database, id: int, state: State, person: str, *, why: str = "
     return get(database, id)
 
 
+def add_seconds(database: Database, id: int, seconds: float) -> None:
+    """Count active painting in a box."""
+    with database.transaction() as connection:
+        connection.execute("UPDATE box SET seconds = seconds + ? WHERE id = ?", (seconds, id))
+
+
 def protect(database: Database, id: int) -> LabelBox:
     """Make a box a test box; only while no model was trained on it."""
     box = get(database, id)
