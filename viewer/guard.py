@@ -100,16 +100,21 @@ class Guard(Router):
     """The door in front of all routes."""
 
     def __init__(
-        self, app: Application, credentials: Credentials, hosts: Iterable[str], known: Callable[[str], bool]
+        self, app: Application, credentials: Credentials, hosts: Iterable[str], known: Callable[[str], object]
     ) -> None:
+        """`known` returns the session of a token, or None."""
         self.app, self.credentials, self.known = app, credentials, known
         self.hosts = {*LOOPBACK, *(host.lower() for host in hosts)}
         self.failures = Failures()
+        self.closing = False
+        """Nothing is begun any more."""
 
     def find_handler(self, request: HTTPServerRequest, **kwargs) -> HTTPMessageDelegate:
         status, rule = self.judge(request)
         if status == 401 and self.failures.too_many(request.remote_ip or ""):
             status = 429
+        elif status == 200 and self.closing:
+            status = 503
         if status != 200 or rule is None:
             request.connection.set_max_body_size(DRAINED)  # type: ignore[union-attr]
             return Refusal(request.connection, request.method or "", status)  # type: ignore[arg-type]
@@ -136,7 +141,7 @@ class Guard(Router):
             return 403, None
         if not self._proven(request, rule.proof, group):
             return 401, None
-        if rule.proof == "cookie" and group is not None and not self.known(group):
+        if rule.proof == "cookie" and group is not None and self.known(group) is None:
             return 403, None
         return (200, rule) if request.method in rule.methods else (405, None)
 
@@ -171,7 +176,7 @@ def _cookies(headers: HTTPHeaders, name: str) -> list[str]:
 
 
 class Failures:
-    """Counts wrong answers of each address. Right ones still pass, else one user could lock the others of a host out."""
+    """Counts wrong answers of each address; right ones still pass, or users of a host could lock each other out."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock

@@ -5,10 +5,11 @@ server's loop; what reads the project does so on a thread, with a connection of 
 """
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,12 @@ from ..store.records import State
 from ..store.serving import SavedSession
 from . import addresses
 
+log = logging.getLogger(__name__)
+
 MOST = 50
 OLDEST_SECONDS = 30 * 24 * 3600.0
+DRAWING_SECONDS = 10.0
+"""How long a restart waits for an image."""
 
 
 @dataclass(eq=False, slots=True)
@@ -89,28 +94,21 @@ class Sessions:
         return session
 
     async def restore(self, saved: tuple[SavedSession, ...]) -> None:
-        """Make the sessions of the last run again; those whose box or volume is gone are dropped."""
-        for old in saved:
-            if time.time() - old.seen > OLDEST_SECONDS:
-                continue
-            viewer = ViewerBase(token=old.token)
-            session = Session(
-                old.token,
-                old.person,
-                old.volume,
-                old.box,
-                old.serial,
-                old.origin,
-                old.model,
-                old.seen,
-                viewer,
-                resumed=True,
-            )
-            try:
-                await self._draw(session)
-            except RondelError:
-                continue
+        """Make the sessions of the last run again; one whose box or volume is gone is dropped."""
+        fresh = [old for old in saved if time.time() - old.seen < OLDEST_SECONDS]
+        made = await asyncio.gather(*(self._again(old) for old in fresh))
+        for session in filter(None, made):
             self._add(session)
+
+    async def _again(self, old: SavedSession) -> Session | None:
+        session = Session(**asdict(old), viewer=ViewerBase(token=old.token), resumed=True)
+        try:
+            await asyncio.wait_for(self._draw(session), DRAWING_SECONDS)
+        except UsageError:
+            return None
+        except (RondelError, TimeoutError) as error:  # the image is out of reach now; open pages still show it
+            log.warning("a page of '%s' is not made again yet: %s", old.volume, error or "its image does not answer")
+        return session
 
     async def show(
         self, session: Session, *, box: int | None = None, volume: str | None = None, model: int | None = None
@@ -126,7 +124,7 @@ class Sessions:
         """A page is being loaded, maybe through another tunnel than before."""
         session = self._sessions[token]
         session.seen = time.time()
-        if session.origin != origin:
+        if session.origin != origin or not session.viewer.shared_state.raw_state:
             session.origin = origin
             await self._draw(session)
         self.save()
