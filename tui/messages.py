@@ -15,7 +15,7 @@ from ..store.records import LabelBox
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from .preview import Preview, Request
+    from .views import Preview, Request
 
 
 @dataclass
