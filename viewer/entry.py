@@ -3,7 +3,6 @@
 /open/SECRET[?box=3 | ?volume=scan[&model=2]]
 """
 
-import html
 import re
 from typing import TypedDict
 
@@ -12,12 +11,11 @@ from tornado.web import RequestHandler
 from ..store.errors import RondelError, UsageError
 from ..store.project import NAME
 from .guard import Credentials
-from .page import origin_of
+from .page import BEGIN, origin_of, said
 from .sessions import Sessions
 
 NUMBER = re.compile(r"[0-9]{1,15}")
 LONGEST_NAME = 100
-BEGIN = '<!doctype html><html lang="en"><meta charset="utf-8"><title>rondel</title>'
 
 
 class Wanted(TypedDict, total=False):
@@ -37,7 +35,7 @@ class Open(RequestHandler):
             session = await self.sessions.open(origin_of(self.request), **self.wanted())
         except RondelError as error:
             self.set_status(404)
-            self.finish(f"{BEGIN}<p>{html.escape(str(error))}")
+            self.finish(said(str(error)))
             return
         self.set_cookie(
             self.credentials.cookie, self.credentials.cookie_value, path="/", httponly=True, samesite="Strict"

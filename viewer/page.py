@@ -6,6 +6,7 @@
 """
 
 import gzip
+import html
 import re
 from functools import cache
 from importlib.resources import files
@@ -25,6 +26,7 @@ HEAD = (
 KINDS = {".js": "text/javascript", ".css": "text/css", ".wasm": "application/wasm"}
 HASHED = re.compile(r"(?:[a-z0-9]+\.)?[0-9a-f]{16}\.(?:js|css|wasm)")
 FOREVER = "private, max-age=31536000, immutable"
+BEGIN = '<!doctype html><html lang="en"><meta charset="utf-8"><title>rondel</title>'
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -45,14 +47,14 @@ sets style attributes, and has icons in data addresses. No script comes from any
 
 def index() -> bytes:
     """Return the client's page with ours in it; raises RondelError when it is not the page that we know."""
-    html = (files(neuroglancer.static) / "client" / "index.html").read_text("utf-8")
-    html, count = re.subn(r'(src|href)="([^"/]+)"', r'\1="/client/\2"', html)
-    if html.count("</head>") != 1 or count < 2 or not all(n in stock() for n in re.findall('"/client/([^"]+)"', html)):
+    text = (files(neuroglancer.static) / "client" / "index.html").read_text("utf-8")
+    text, count = re.subn(r'(src|href)="([^"/]+)"', r'\1="/client/\2"', text)
+    if text.count("</head>") != 1 or count < 2 or not all(n in stock() for n in re.findall('"/client/([^"]+)"', text)):
         raise RondelError(
             "the installed neuroglancer has another page than the one that is known",
             "pip install 'neuroglancer>=2.41.2,<2.42'",
         )
-    return html.replace("<title>neuroglancer</title>", "<title>rondel</title>").replace("</head>", HEAD).encode()
+    return text.replace("<title>neuroglancer</title>", "<title>rondel</title>").replace("</head>", HEAD).encode()
 
 
 @cache
@@ -62,6 +64,11 @@ def stock() -> dict[str, Path]:
     return {path.name: path for path in with_maps.iterdir() if HASHED.fullmatch(path.name)}
 
 
+def said(text: str) -> str:
+    """Return a page that says one thing."""
+    return f"{BEGIN}<p>{html.escape(text)}"
+
+
 class Index(RequestHandler):
     """The page of a session."""
 
@@ -69,7 +76,12 @@ class Index(RequestHandler):
         self.sessions = sessions
 
     async def get(self, token: str) -> None:
-        await self.sessions.come(token, origin_of(self.request))
+        try:
+            await self.sessions.come(token, origin_of(self.request))
+        except RondelError as error:  # its image is out of reach
+            self.set_status(404)
+            self.finish(said(str(error)))
+            return
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Content-Security-Policy", policy(self.request.host))
         self.finish(index())

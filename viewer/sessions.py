@@ -21,7 +21,7 @@ from ..store.errors import RondelError, UsageError
 from ..store.project import Project, open_project
 from ..store.records import State
 from ..store.serving import SavedSession
-from . import addresses
+from . import scene, views
 
 log = logging.getLogger(__name__)
 
@@ -205,16 +205,8 @@ def _compose(
     project: Project, prefix: str, box: int | None, volume: str, serial: str, model: int | None
 ) -> tuple[neuroglancer.ViewerState, str, int | None]:
     """Return what a box, or else a volume, looks like; and the volume and the model that are then shown."""
-    import numpy as np
-
-    record = project.volume_record(label_boxes.get(project.database, box).volume if box is not None else volume)
-    state = neuroglancer.ViewerState()
-    scales = [s * 1e-9 for s in record.spacing_nm]
-    state.dimensions = neuroglancer.CoordinateSpace(names=["z", "y", "x"], units="m", scales=scales)
-    state.layers["image"] = neuroglancer.ImageLayer(source=f"{addresses.image(prefix, record)}|zarr3:")
-    state.layout = "4panel"
     if box is not None:
-        region = label_boxes.get(project.database, box).box
-        state.layers["labels"] = neuroglancer.SegmentationLayer(source=f"{addresses.box(prefix, serial)}|zarr3:")
-        state.position = list((np.array(region.start) + region.stop) / 2)
-    return state, record.name, model
+        view = views.box_view(project, box, origin=prefix, serial=serial, model=model)
+        return scene.box_scene(view), view.record.name, view.model
+    view = views.volume_view(project, volume, origin=prefix, model=model)
+    return scene.volume_scene(view), view.record.name, view.model
