@@ -18,6 +18,7 @@ from rondel.viewer import launch
 
 from .conftest import stroke
 from .doors import Rondel, rondel
+from .test_imports import PROGRAM
 
 __all__ = ["rondel"]
 
@@ -122,6 +123,12 @@ def test_verbs_start_and_stop_it(rondel: Rondel, folder):
 def test_an_address_that_others_reach_is_warned_of(rondel: Rondel, folder):
     ran = rondel.ok("-p", folder, "serve", "--detach", "--bind", "0.0.0.0")
     assert "served on 0.0.0.0" in ran.err and "http://127.0.0.1:" in ran.out
+
+
+@pytest.mark.parametrize("words", [("serve", "--detach"), ("label",), ("view",), ("status",)], ids=" ".join)
+def test_verbs_that_start_it_load_nothing_slow_themselves(folder, box, words):
+    ran = subprocess.run([sys.executable, "-c", PROGRAM, "-p", folder, *words], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr.splitlines()[-1]) == (0, "loaded"), ran.stderr
 
 
 FOREGROUND = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); \
