@@ -1,0 +1,82 @@
+"""How good do the models get by what was labelled? The learning curve, drawn in braille dots."""
+
+from typing import ClassVar
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from .braille import Line, chart, marks
+from .learning import Arm, Effort, lines, read_arms
+from .messages import Act
+from .snapshot import Snapshot
+
+NO_MODEL = "No model yet. Label the boxes of round 1, then train: space does what is due."
+NO_SCORE = "No score yet: two or more test boxes must be labelled. They are shown first among the boxes."
+
+
+class CurvePanel(Widget, can_focus=True):
+    """The learning curve against boxes, voxels or minutes. It is told of a new state by `show`."""
+
+    DEFAULT_CSS = """
+    CurvePanel {
+        border: round $primary-muted;
+        border-title-color: $text-primary;
+        border-subtitle-color: $text-muted;
+        padding: 0 1;
+        &:focus { border: round $primary; }
+    }
+    """
+    BORDER_TITLE = "Learning curve"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("v", "next_effort", "boxes, voxels or minutes")]
+    HELP = """\
+Dice of each class on the test boxes, which are never trained on, with its interval, and the mean of the classes.
+Broken lines are those of a simulation, if its `curve.csv` lies in `exports/` of the project.
+
+- `v` draws it against labelled boxes, their voxels, or minutes of painting
+"""
+    snapshot: reactive[Snapshot | None] = reactive(None)
+    effort: reactive[Effort] = reactive(Effort.BOXES)
+    arms: reactive[tuple[Arm, ...]] = reactive(())
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show another state; what lies in exports/ is looked at again when a job has ended."""
+        old, self.snapshot = self.snapshot, snapshot
+        if old is None or [job.ended for job in old.jobs] != [job.ended for job in snapshot.jobs]:
+            self.post_message(Act(read_arms, self.show_arms))
+
+    def show_arms(self, arms: tuple[Arm, ...]) -> None:
+        self.arms = arms
+
+    def action_next_effort(self) -> None:
+        self.effort = self.effort.following()
+
+    def render(self) -> RenderableType:
+        if self.snapshot is None:
+            return ""
+        found = lines(self.snapshot, self.effort, self.arms)
+        if not found:
+            return Text(NO_SCORE if self.snapshot.models else NO_MODEL, "dim")
+        legend = _legend(found, self.size.width)[: max(1, self.size.height // 4)]
+        drawn = chart(found, self.size.width, self.size.height - len(legend), f"{self.effort} (v)")
+        return Group(*legend, *drawn) if drawn else _words(found)
+
+
+def _legend(found: list[Line], width: int) -> list[Text]:
+    """Name the lines, with the last value of each, in as few rows as they fit into."""
+    rows: list[Text] = [Text()]
+    for line, mark in zip(found, marks(found)):
+        entry = Text(f"{mark} ", line.colour) + Text(f"{line.name[:24]} {line.points[-1].y:.3f}  ", "default")
+        if rows[-1].cell_len + entry.cell_len > width and rows[-1].cell_len:
+            rows.append(Text())
+        rows[-1].append_text(entry)
+    for row in rows:
+        row.truncate(max(1, width))
+    return rows
+
+
+def _words(found: list[Line]) -> Text:
+    """Say the last values where there is no room to draw."""
+    return Text("  ".join(f"{line.name} {line.points[-1].y:.3f}" for line in found))
