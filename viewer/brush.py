@@ -87,10 +87,16 @@ def union(boxes: Sequence[Box]) -> Box:
 def _near(region: Box, w: Sequence[float], a: Point, b: Point, radius: float, plane: int | None) -> np.ndarray:
     """Tell which voxels of a region lie within `radius` of a segment."""
     d = [0.0 if i == plane else w[i] * (b[i] - a[i]) for i in range(3)]
-    grid = np.ogrid[region.slices]
-    p = [grid[i] * 0.0 if i == plane else w[i] * (grid[i] - a[i]) for i in range(3)]
+    p = [np.zeros((1, 1, 1)) if i == plane else w[i] * (_indices(region, i) - a[i]) for i in range(3)]
     length = (d[0] * d[0] + d[1] * d[1]) + d[2] * d[2]
     if length > 0:
         t = np.clip(((p[0] * d[0] + p[1] * d[1]) + p[2] * d[2]) / length, 0.0, 1.0)
         p = [p[i] - t * d[i] for i in range(3)]
     return (p[0] * p[0] + p[1] * p[1]) + p[2] * p[2] <= radius * radius
+
+
+def _indices(region: Box, axis: int) -> np.ndarray:
+    """Return the indices along an axis, shaped so that three of them broadcast to the region."""
+    shape = [1, 1, 1]
+    shape[axis] = -1
+    return np.arange(region.start[axis], region.stop[axis], dtype=np.float64).reshape(shape)

@@ -253,6 +253,7 @@ class Desk:
         box, session = snapshot.box, page.session
         if session.box != box.id:  # it was led on meanwhile, and is told so
             return
+        self._serials[session.serial] = box.id  # a session that was made again may not have been prepared
         people = self._people()
         message = heads.box_message(session, snapshot, self.scribe.project.settings, people)
         page.showing, page.told = box.id, heads.changing(snapshot.board, people, box)
