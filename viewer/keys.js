@@ -20,7 +20,7 @@ export const TOOLS = [
   { name: "threshold", glyph: "◐", word: "Range", key: "r", says: "Drag to paint only voxels as bright as those where the stroke starts." },
   { name: "fill", glyph: "▨", word: "Fill", key: "f", says: "Click to fill the connected region: in this slice when flat, else in 3-D." },
   { name: "accept", glyph: "✓", word: "Accept", key: "a", says: "Click to take over the predicted piece under the pointer." },
-  { name: "pick", glyph: "⌖", word: "Pick", key: "k", says: "Click a label to go on painting with its class." },
+  { name: "pick", glyph: "◎", word: "Pick", key: "k", says: "Click a label to go on painting with its class." },
 ];
 
 /** @type {Entry[]} */
@@ -36,7 +36,7 @@ export const ACTIONS = [
   { name: "empty", glyph: "▢", word: "Rest is", key: "u", says: "All that is unlabelled in the box becomes the first class." },
   { name: "labels", glyph: "◧", word: "labels", key: "l", says: "Hide or show the labels." },
   { name: "done", glyph: "✔", word: "Done, next", key: "enter", says: "The box is done; go to the next one." },
-  { name: "skip", glyph: "⏭", word: "Skip…", key: "n", says: "Skip the box, saying why." },
+  { name: "skip", glyph: "»", word: "Skip…", key: "n", says: "Skip the box, saying why." },
   { name: "off", glyph: "✕", word: "off", key: "escape", says: "Put the tool down: all keys are Neuroglancer's again." },
 ];
 
@@ -44,13 +44,13 @@ export const ACTIONS = [
 export const FREE = [
   { name: "toggle", glyph: "✎", word: "tool", key: "p", says: "Take up the last tool, or put it down." },
   { name: "undo", glyph: "↶", word: "Undo", key: "ctrl+z", says: "Undo your last edit in this box." },
-  { name: "redo", glyph: "↷", word: "Redo", key: "ctrl+shift+z", says: "Bring back what you undid last." },
+  { name: "redo", glyph: "↷", word: "Redo", key: "ctrl+y", says: "Bring back what you undid last." },
 ];
 
 /** Help is asked for by H with or without a tool; without one Neuroglancer's own help opens as well. */
 export const HELP = "h";
 
-const ALIASES = new Map([["ctrl+y", "ctrl+shift+z"]]);
+const ALIASES = new Map([["ctrl+shift+z", "ctrl+y"]]);
 
 /** Signs that some keyboards type with AltGr, which looks like Ctrl and Alt. */
 const SIGNS = ["[", "]"];
@@ -74,8 +74,8 @@ export function keyName(event) {
  * @param {string} key
  */
 export function shown(key) {
-  const names = /** @type {Record<string, string>} */ ({ escape: "Esc", enter: "Enter" });
-  return key.split("+").map((part) => names[part] ?? part[0].toUpperCase() + part.slice(1)).join("+");
+  const names = /** @type {Record<string, string>} */ ({ escape: "Esc", enter: "Enter", shift: "⇧" });
+  return key.split("+").map((part) => names[part] ?? part[0].toUpperCase() + part.slice(1)).join("+").replace("⇧+", "⇧");
 }
 
 /**

@@ -96,9 +96,8 @@ export class Page {
     this.said = "";
     if (!mirror) this.act("off");
     const known = this.classes.map(({ value }) => value);
-    if (!known.includes(this.tools.value)) this.tools.value = known[1] ?? known[0] ?? 1;
+    if (!known.includes(this.tools.value)) this.tools.value = known[1] ?? known[0] ?? 0;
     if (head.person) localStorage.setItem(NAME, (this.sync.person = head.person));
-    document.title = head.type === "box" ? `box ${head.id} · ${head.project}` : `${head.volume} · ${head.project}`;
     this.strip.show();
   }
 

@@ -6,7 +6,7 @@ import { element } from "./elements.js";
 /** @typedef {import("./sync.js").Message} Message */
 
 /** @type {Record<string, string>} a sign beside each colour, so that no state is told by colour alone */
-const STATES = { proposed: "◇", open: "✎", done: "✔", skipped: "⏭", dropped: "✕" };
+const STATES = { proposed: "◇", open: "✎", done: "✔", skipped: "»", dropped: "✕" };
 const TEST = "⚑ test ";
 
 export class Status {
@@ -15,9 +15,10 @@ export class Status {
   saved = element("p", { className: "rondel-saved" });
   progress = element("progress");
   progressText = element("span");
+  round = element("p", { className: "rondel-round" }, [this.progressText, this.progress]);
   people = element("p", { className: "rondel-people" });
   root = element("section", { className: "rondel-status" }, [
-    this.title, this.reason, this.saved, element("p", { className: "rondel-round" }, [this.progressText, this.progress]), this.people,
+    this.title, this.reason, this.saved, this.round, this.people,
   ]);
 
   /** @param {Page} page */

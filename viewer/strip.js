@@ -34,9 +34,9 @@ export class Strip {
     this.volume = button("▦ Volume", () => page.act("view"), "see the whole volume");
     this.help = helpPanel(() => this.toggleHelp());
     this.root = element("aside", { id: "rondel-strip", ariaLabel: "labelling" }, [
+      element("div", { className: "rondel-pairs" }, [this.volume, button("? Help (H)", () => this.toggleHelp(), "tools and keys")]),
       this.status.root, this.who, this.toolbox.root, this.why, this.boxes,
       element("section", { className: "rondel-layers" }, this.layers.map(({ all }) => all)),
-      element("div", { className: "rondel-pairs" }, [this.volume, button("? Help (H)", () => this.toggleHelp(), "tools and keys")]),
       this.said,
     ]);
     this.said.setAttribute("role", "status");
@@ -94,7 +94,7 @@ export class Strip {
     const model = this.page.sync.head?.model;
     all.hidden = visible === undefined;
     box.checked = visible ?? false;
-    text.textContent = name === "prediction" && model != null ? `prediction (model ${model})` : name;
+    text.textContent = name === "prediction" && model != null ? `model ${model}` : name;
   }
 }
 

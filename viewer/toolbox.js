@@ -27,17 +27,17 @@ export class Toolbox {
     this.tools = TOOLS.map((tool) => entryButton(tool, () => page.act(page.tools.tool === tool.name ? "off" : tool.name)));
     this.empty = this.#does("empty");
     this.acceptAll = this.#does("acceptAll");
-    this.accepting = element("div", { className: "rondel-row" }, [
-      "accept", label("unlabelled only", this.unlabelled, true), this.above, this.sure,
+    this.accepting = element("div", { className: "rondel-row rondel-accepting" }, [
+      this.acceptAll, label("if unlabelled", this.unlabelled, true), label("if sure", this.above), this.sure,
     ]);
     const size = element("div", { className: "rondel-row" }, [this.#does("smaller", false), this.radius, this.#does("larger", false), this.flat]);
-    const previous = button("⏮ Previous", () => page.act("previous"), "go to the previous box");
+    const previous = button("« Previous", () => page.act("previous"), "go to the previous box");
     this.root = element("section", { className: "rondel-toolbox" }, [
       element("div", { className: "rondel-tools" }, this.tools),
       this.mode, this.classes, size,
       element("div", { className: "rondel-row" }, [label("paint over", this.only)]),
       this.accepting,
-      pairs(this.#does("interpolate"), this.#does("copy"), this.acceptAll, this.empty, this.#does("undo"), this.#does("redo")),
+      pairs(this.#does("interpolate"), this.#does("copy"), this.#does("undo"), this.#does("redo"), this.empty),
       pairs(previous, this.#does("skip"), this.#does("done")),
     ]);
     this.classes.setAttribute("role", "group");
@@ -48,8 +48,8 @@ export class Toolbox {
     const { tools, classes, sync } = this.page;
     this.tools.forEach((made) => made.setAttribute("aria-pressed", String(tools.tool === made.dataset.act)));
     this.mode.textContent = tools.tool
-      ? `${entry(tools.tool).word} is on: the keys are its. Esc gives them back to Neuroglancer.`
-      : "No tool is on: keys and mouse are Neuroglancer's. P takes up a tool.";
+      ? `${entry(tools.tool).word} is on and has the keys; Esc gives them back.`
+      : "No tool: keys and mouse are Neuroglancer's. P takes up a tool.";
     this.mode.dataset.on = String(tools.tool !== null);
     this.#showClasses(classes);
     this.radius.textContent = `size ${tools.radius}`;

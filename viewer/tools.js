@@ -9,8 +9,8 @@ export class Tools {
   tool = null;
   /** the tool that was on last */
   last = "brush";
-  /** class that is painted */
-  value = 1;
+  /** class that is painted; 0 before the classes are known */
+  value = 0;
   /** in units of the smallest spacing */
   radius = 5;
   /** a disc in the slice and a fill in 2-D; else a sphere and a fill in 3-D */
