@@ -108,6 +108,8 @@ class Page:
     revision: int = -1
     queue: list[dict[str, Any]] = field(default_factory=list)
     """Ops that wait for their answer."""
+    sent: list[dict[str, Any]] = field(default_factory=list)
+    """All ops."""
     next: int = 1
     answers: dict[int, dict[str, Any]] = field(default_factory=dict)
     heard: list[dict[str, Any]] = field(default_factory=list)
@@ -144,6 +146,7 @@ class Page:
         message |= fields
         self.next += 1
         self.queue.append(message)
+        self.sent.append(message)
         if self.line:
             self.send(**message)
         return message["number"]
