@@ -105,18 +105,6 @@ def marks(lines: Sequence[Line]) -> list[str]:
     return [MARKS[k % len(MARKS)] for k in range(len(lines))]
 
 
-def sparkline(values: Sequence[float], width: int) -> str:
-    """Draw values as a line of blocks, the mean of those that share a cell; numbers that are none are left out."""
-    known = [value for value in values if math.isfinite(value)]
-    if not known or width < 1:
-        return ""
-    cells = min(width, len(known))
-    parts = [known[k * len(known) // cells : (k + 1) * len(known) // cells] for k in range(cells)]
-    means = [sum(part) / len(part) for part in parts]
-    low, high = min(means), max(means)
-    return "".join("▁▂▃▄▅▆▇█"[round((m - low) / (high - low) * 7) if high > low else 0] for m in means)
-
-
 def _frame(points: Sequence[Point], canvas: _Canvas, whiskers: bool) -> _Frame:
     heights = [p.y for p in points]
     if whiskers:

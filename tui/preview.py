@@ -13,8 +13,8 @@ from ..store.errors import InvalidDataError
 from ..store.maps import Maps
 from ..store.project import Project
 from ..store.records import LabelBox
-from ..store.units import SHORT_UNITS, from_nm
-from . import half_blocks, pictures
+from ..store.units import from_nm
+from . import half_blocks, pictures, words
 from .pictures import Picture
 from .views import AXES, Depth, Preview, Request, Tile
 
@@ -122,19 +122,14 @@ class _Slice:
         return np.take(array, self.inside, axis=array.ndim - 3 + self.request.axis)
 
     def _place(self) -> str:
-        axis, unit = self.request.axis, self.record.unit
+        axis = self.request.axis
         position = (self.box.box.start[axis] + self.index) * self.record.spacing_nm[axis]
-        return f"{AXES[axis]} {from_nm(position, unit):.5g} {short_unit(unit)}"
+        return f"{AXES[axis]} {from_nm(position, self.record.unit):.5g} {words.unit(self.record)}"
 
 
 def _tiles(drawn: list[Picture], depth: Depth) -> list[Tile]:
     strips = iter(half_blocks.draw([picture for picture in drawn if not picture.note], depth))
     return [Tile(picture.title, picture.note, () if picture.note else next(strips)) for picture in drawn]
-
-
-def short_unit(unit: str) -> str:
-    """Abbreviate a unit of length: micrometer becomes µm."""
-    return {"micrometer": "µm"}.get(unit) or next((s for s, full in SHORT_UNITS.items() if full == unit), unit)
 
 
 def _whole(found: Read) -> bool:
