@@ -20,18 +20,10 @@ NO_SCORE = "No score yet: two or more test boxes must be labelled. They are show
 class CurvePanel(Widget, can_focus=True):
     """The learning curve against boxes, voxels or minutes. It is told of a new state by `show`."""
 
-    DEFAULT_CSS = """
-    CurvePanel {
-        border: round $primary-muted;
-        border-title-color: $text-primary;
-        border-subtitle-color: $text-muted;
-        padding: 0 1;
-        &:focus { border: round $primary; }
-    }
-    """
-    BORDER_TITLE = "Learning curve"
+    DEFAULT_CSS = "CurvePanel { padding: 0 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("v", "next_effort", "boxes, voxels or minutes")]
-    HELP = """\
+    HELP: ClassVar[str] = """
+### Learning curve
 Dice of each class on the test boxes, which are never trained on, with its interval, and the mean of the classes.
 Broken lines are those of a simulation, if its `curve.csv` lies in `exports/` of the project.
 
@@ -40,6 +32,9 @@ Broken lines are those of a simulation, if its `curve.csv` lies in `exports/` of
     snapshot: reactive[Snapshot | None] = reactive(None)
     effort: reactive[Effort] = reactive(Effort.BOXES)
     arms: reactive[tuple[Arm, ...]] = reactive(())
+
+    def on_mount(self) -> None:
+        self.border_title = "Learning curve"
 
     def show(self, snapshot: Snapshot) -> None:
         """Show another state; what lies in exports/ is looked at again when a job has ended."""

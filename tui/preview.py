@@ -16,7 +16,7 @@ from ..store.records import LabelBox
 from ..store.units import from_nm
 from . import half_blocks, pictures, words
 from .pictures import Picture
-from .views import AXES, Depth, Preview, Request, Tile
+from .views import AXES, UNCERTAINTY, Depth, Preview, Request, Tile
 
 WHOLE_VOXELS = 1 << 21
 """Boxes up to this size are read at once, so that going through their slices reads nothing; larger ones by slices."""
@@ -96,8 +96,8 @@ class _Slice:
             if known.any():
                 colours = {c.value: c.colour for c in self.project.classes}
                 predicted = pictures.tint(f"prediction {number}", known, base, colours)
-                return [predicted, pictures.heat("uncertainty", self._cut(unsure), known > 0, base)]
-        return [Picture(title, base, note=UNPREDICTED) for title in ("prediction", "uncertainty")]
+                return [predicted, pictures.heat(UNCERTAINTY, self._cut(unsure), known > 0, base)]
+        return [Picture(title, base, note=UNPREDICTED) for title in ("prediction", UNCERTAINTY)]
 
     def _models(self) -> list[int]:
         champion = models.champion(self.project.database)

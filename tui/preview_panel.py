@@ -14,23 +14,19 @@ from textual.widget import Widget
 
 from ..store.records import LabelBox
 from .messages import PreviewWanted
+from .snapshot import Snapshot
 from .views import AXES, Preview, Request, Tile, depth_of
 
 NO_BOX = "No box is selected. Choose one in the list of boxes to see it here."
 
 
 class PreviewPanel(Widget, can_focus=True):
-    """Four pictures of a slice. It asks for them by PreviewWanted and is handed them by `show_preview`."""
+    """Four pictures of a slice.
 
-    DEFAULT_CSS = """
-    PreviewPanel {
-        border: round $primary-muted;
-        border-title-color: $text-primary;
-        border-subtitle-color: $text-muted;
-        padding: 0 1;
-        &:focus { border: round $primary; }
-    }
+    It asks for them by PreviewWanted, and is handed them by `show_preview`, or by `show_problem` why there are none.
     """
+
+    DEFAULT_CSS = "PreviewPanel { padding: 0 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left_square_bracket", "slice(-1)", "slice −", key_display="["),
         Binding("right_square_bracket", "slice(1)", "slice +", key_display="]"),
@@ -41,7 +37,8 @@ class PreviewPanel(Widget, can_focus=True):
         Binding("pagedown", "slice(8)", "8 slices on", show=False),
         Binding("0", "reset", "middle slice, own contrast", show=False),
     ]
-    HELP = """\
+    HELP: ClassVar[str] = """
+### Preview
 Image, prediction, uncertainty and labels of one slice of the selected box.
 
 - `[` `]` a slice back and on, page up and page down eight of them, or the mouse wheel
@@ -55,19 +52,35 @@ Image, prediction, uncertainty and labels of one slice of the selected box.
     problem: reactive[str] = reactive("")
     """Why there is no preview, in one line."""
 
-    def show_box(self, box: LabelBox | None) -> None:
-        """Show another box, or the same one as it is now."""
-        if self.box is None or box is None or box.id != self.box.id:
-            axis = self.request.axis if self.request else 0
-            self.box, self.preview, self.problem = box, None, ""
-            self._ask(None if box is None else self._blank(box, axis))
-        else:
-            self.box = box
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._state: tuple = ()
 
-    def refresh_preview(self) -> None:
-        """Ask again for what is shown: the labels or the prediction of the box are others by now."""
-        if self.request is not None:
-            self.post_message(PreviewWanted(self.request))
+    def show(self, snapshot: Snapshot) -> None:
+        """Look again when the box's labels or its prediction are others by now."""
+        box = snapshot.box(self.box.id) if self.box else None
+        state = self._depends(snapshot, box)
+        if box is not None and state != self._state:
+            self.box, self._state = box, state
+            if self.request is not None:
+                self.post_message(PreviewWanted(self.request))
+
+    def choose(self, snapshot: Snapshot, box: LabelBox | None) -> None:
+        """Show another box."""
+        self._state = self._depends(snapshot, box)
+        if box is not None and self.box is not None and box.id == self.box.id:
+            self.box = box
+            return
+        axis = self.request.axis if self.request else 0
+        self.box, self.preview, self.problem = box, None, ""
+        self._ask(None if box is None else self._blank(box, axis))
+
+    def _depends(self, snapshot: Snapshot, box: LabelBox | None) -> tuple:
+        """Return what a preview depends on beside the request; on tiles only as long as there is no prediction."""
+        saves, champion = snapshot.saves.get(box.id) if box else None, snapshot.champion
+        predicted = self.preview is not None and not self.preview.lacks_prediction
+        tiles = None if predicted else snapshot.changes.get("tile")
+        return saves, snapshot.pending, champion.number if champion else None, tiles
 
     def show_preview(self, preview: Preview) -> None:
         """Show what was asked for; an answer to what is no longer asked for is left aside."""
@@ -122,7 +135,7 @@ Image, prediction, uncertainty and labels of one slice of the selected box.
             return
         contrast = f" · contrast {preview.request.contrast:+d}" if preview.request.contrast else ""
         slices = f"{AXES[preview.request.axis]} {preview.index + 1} of {preview.slices}"
-        self.border_subtitle = f"{slices} · {preview.place}{contrast}".replace("[", r"\[")
+        self.border_subtitle = f"{slices} · {preview.place}{contrast}"
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width

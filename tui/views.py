@@ -7,6 +7,8 @@ from typing import Self
 from textual.strip import Strip
 
 AXES = "zyx"
+UNCERTAINTY = "uncertainty"
+"""Title of the picture that there is only with a prediction."""
 STRONGEST = 12
 """Steps of contrast to either side."""
 
@@ -75,3 +77,7 @@ class Preview:
     slices: int
     place: str
     """Where the slice lies, in physical units."""
+
+    @property
+    def lacks_prediction(self) -> bool:
+        return any(tile.note for row in self.rows for tile in row if tile.title == UNCERTAINTY)

@@ -121,7 +121,7 @@ class Wizard(Screen[Path | None]):
             yield Input(id="name")
             with Vertical(id="level-field", classes="field"):
                 yield Static("Working level: boxes, labels and models have its voxels.", classes="sentence")
-                yield Select([("0", 0)], id="level", allow_blank=False)
+                yield Select([("", -1)], id="level", allow_blank=False)
             with Vertical(id="channels-field", classes="field"):
                 yield Static("Channels that the network sees:", classes="sentence")
                 yield SelectionList[int](id="channels")
@@ -240,7 +240,7 @@ class Wizard(Screen[Path | None]):
     def _level(self) -> first_run.Level:
         assert self._found is not None
         value = self.query_one("#level", Select).value
-        return self._found.levels[value if isinstance(value, int) and value < len(self._found.levels) else 0]
+        return self._found.levels[value if isinstance(value, int) and 0 <= value < len(self._found.levels) else 0]
 
     def _read(self) -> None:
         plan = self._plan()
@@ -274,7 +274,7 @@ class Wizard(Screen[Path | None]):
             image=self._found.image,
             volume=check_volume_name(self.query_one("#name", Input).value.strip()),
             classes=self.query_one(ClassRows).chosen,
-            level=level if isinstance(level, int) else 0,
+            level=max(0, level) if isinstance(level, int) else 0,
             time=int(time or 0) if self._found.times > 1 else None,
             channels=tuple(self.query_one("#channels", SelectionList).selected)
             if len(self._found.channels) > 1
