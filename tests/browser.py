@@ -191,7 +191,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def server(shared_server: Server) -> Iterator[Server]:
-    """The server that all tests of the page share, its boxes blank and its pages closed again."""
+    """The server that all tests of the page share; afterwards its boxes are as they were and its pages closed."""
     yield shared_server
     for screen in shared_server.pages:
         screen.page.context.close()
@@ -199,6 +199,8 @@ def server(shared_server: Server) -> Iterator[Server]:
     for id in shared_server.painted.ids:
         if shared_server.labels(id).any():
             shared_server.write(id, 0)
+    with open_project(shared_server.folder) as project, project.database.transaction() as connection:
+        connection.execute("UPDATE box SET state = 'proposed', seconds = 0, why = '', done_at = NULL")
 
 
 class Screen:
@@ -251,10 +253,9 @@ class Screen:
         """The box on show."""
         return self.ask("rondel.sync.head.id")
 
-    @property
-    def saved(self) -> str:
-        self.ask("new Promise(requestAnimationFrame)")
-        return self.page.locator(".rondel-saved").inner_text()
+    def said(self, text: str, place: str = ".rondel-said") -> None:
+        """Wait until the strip says something."""
+        self.wait("([place, text]) => document.querySelector(place).textContent.includes(text)", [place, text])
 
     def voxels(self, source: str) -> np.ndarray:
         shape = self.ask("rondel.sync.head.shape")

@@ -139,7 +139,7 @@ def test_picking_goes_on_with_the_class_under_the_pointer(screen: Screen):
     screen.press("k")
     screen.click(0, (20, 40, 40))
     assert screen.ask("rondel.tools.value") == 3
-    assert "nothing is labelled" in screen.page.locator(".rondel-said").inner_text()
+    screen.said("nothing is labelled there")
 
 
 def test_digits_choose_the_class_and_zero_the_eraser(screen: Screen):
@@ -150,7 +150,7 @@ def test_digits_choose_the_class_and_zero_the_eraser(screen: Screen):
     screen.press("1")
     assert screen.ask("[rondel.tools.value, rondel.tools.tool]") == [1, "brush"]
     screen.press("9")
-    screen.wait("document.querySelector('.rondel-said').textContent === 'there is no class 9'")
+    screen.said("there is no class 9")
 
 
 def test_radius_follows_brackets_and_the_outline_follows_the_radius(screen: Screen):

@@ -185,6 +185,7 @@ export class Page {
   pressed(tool, axis, erases, point) {
     this.brush = this.tools.brush(axis, erases);
     if (tool !== "threshold") this.sync.mirror?.start(this.brush, point);
+    this.refresh();
   }
 
   /**

@@ -1,0 +1,227 @@
+"""The strip beside Neuroglancer: what it says is so, what it offers happens, and it is in nobody's way."""
+
+import itertools
+import time
+
+import numpy as np
+import pytest
+from rondel.store.records import State
+
+from .browser import Screen, Server, chromium, server, shared_server  # noqa: F401
+
+CONTROLS = ".neuroglancer-viewer-top-row, .neuroglancer-layer-panel, .neuroglancer-data-panel-layout-controls, .neuroglancer-panel, .neuroglancer-side-panel"
+OURS = "#rondel-strip, #rondel-help"
+PLACES = """(selector) => [...document.querySelectorAll(selector)].map((one) => {
+  const place = one.getBoundingClientRect(), edge = one.closest("#neuroglancer-container")?.getBoundingClientRect() ?? place;
+  return [Math.max(place.left, edge.left), Math.max(place.top, edge.top), Math.min(place.right, edge.right), Math.min(place.bottom, edge.bottom)];
+}).filter(([a, b, c, d]) => c > a && d > b)"""
+"""What of the elements is seen: Neuroglancer's container cuts off what reaches beyond it."""
+
+
+@pytest.fixture
+def screen(chromium, server: Server) -> Screen:  # noqa: F811
+    screen = Screen(chromium, server, box=server.painted.ids[0]).ready()
+    screen.go((20, 24, 32))
+    return screen
+
+
+def overlapping(screen: Screen) -> list:
+    ours, theirs = screen.ask(PLACES, OURS), screen.ask(PLACES, CONTROLS)
+    assert ours and len(theirs) > 5
+    return [
+        (a, b)
+        for a, b in itertools.product(ours, theirs)
+        if min(a[2], b[2]) - max(a[0], b[0]) > 0.5 and min(a[3], b[3]) - max(a[1], b[1]) > 0.5
+    ]
+
+
+def test_nothing_overlaps_neuroglancers_controls(screen: Screen):
+    assert screen.page.viewport_size == {"width": 1280, "height": 720}
+    assert overlapping(screen) == []
+    screen.page.locator("#rondel-strip").get_by_text("Help").click()
+    screen.wait("document.querySelector('#rondel-help').getBoundingClientRect().width > 200")
+    assert overlapping(screen) == []
+    screen.ask("rondel.adapter.viewer.helpPanelState.location.visible = true")
+    screen.wait("document.querySelector('.neuroglancer-side-panel')")
+    assert overlapping(screen) == []
+
+
+def test_all_of_the_strip_is_on_the_screen_without_scrolling(screen: Screen):
+    assert screen.ask("(s => s.scrollHeight <= s.clientHeight && s.scrollWidth <= s.clientWidth)(document.querySelector('#rondel-strip'))")
+    cut = screen.ask(
+        "[...document.querySelectorAll('#rondel-strip button')].filter((b) => b.offsetParent && b.scrollWidth > b.clientWidth).map((b) => b.textContent)"
+    )
+    assert cut == []
+
+
+def test_help_lists_every_tool_and_key(screen: Screen):
+    screen.press("p", "h")
+    text = screen.page.locator("#rondel-help").inner_text()
+    entries = screen.ask("import('./keys.js').then(({ ACTIONS, FREE, TOOLS, shown }) => [...TOOLS, ...ACTIONS, ...FREE].map((e) => [e.says, shown(e.key)]))")
+    assert len(entries) > 20
+    assert all(says in text and key in text for says, key in entries)
+    screen.press("h")
+    assert screen.page.locator("#rondel-help").is_hidden()
+
+
+def test_keys_are_neuroglancers_until_a_tool_is_on(screen: Screen):
+    lines = "rondel.adapter.viewer.showAxisLines.value"
+    scale = "rondel.adapter.viewer.showScaleBar.value"
+    screen.said("keys and mouse are Neuroglancer's", ".rondel-mode")
+    assert screen.ask(lines) and screen.ask(scale)
+    screen.press("a", "b", "5")
+    assert not screen.ask(lines) and not screen.ask(scale)
+    assert screen.ask("rondel.tools.tool") is None and not screen.ask("rondel.adapter.visible('labels')")
+    screen.press("a", "b", "5", "p")
+    screen.said("Brush is on and has the keys", ".rondel-mode")
+    screen.press("a", "b", "5", "t", "u")
+    assert screen.ask(lines) and screen.ask(scale) and screen.ask("rondel.adapter.visible('labels')")
+    before = screen.ask("rondel.adapter.center()")
+    screen.page.mouse.move(*screen.place(0, (20, 24, 32)))
+    screen.wait("document.activeElement.closest('.neuroglancer-panel')")
+    screen.press("Period")
+    assert screen.ask("rondel.adapter.center()") != before  # not one of ours: it stays Neuroglancer's
+    screen.press("Escape", "a")
+    assert not screen.ask(lines)
+    screen.settle()
+
+
+def test_dragging_moves_the_view_until_a_tool_is_on(screen: Screen):
+    before = screen.ask("rondel.adapter.center()")
+    screen.drag(0, (20, 24, 32), (20, 30, 40))
+    assert screen.ask("rondel.adapter.center()") != before and not screen.settle().any()
+    screen.go((20, 24, 32))
+    screen.press("p")
+    before = screen.ask("rondel.adapter.center()")
+    screen.drag(0, (20, 24, 32), (20, 30, 40))
+    assert screen.ask("rondel.adapter.center()") == before and screen.settle().any()
+
+
+def test_letters_typed_into_a_field_are_letters(screen: Screen):
+    screen.press("p", "n")
+    screen.page.keyboard.type("too bright, e3")
+    assert screen.page.locator("#rondel-strip input[placeholder='why?']").input_value() == "too bright, e3"
+    screen.press("Escape")
+    assert screen.ask("[rondel.tools.tool, rondel.tools.value]") == ["brush", 2]
+    assert screen.server.row(screen.shown).state == State.PROPOSED
+
+
+def test_saved_is_said_only_after_the_answer_and_leaving_asks_before(screen: Screen):
+    asked: list[str] = []
+
+    def stay(dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    screen.page.on("dialog", stay)
+    screen.said("saved ✔", ".rondel-saved")
+    screen.press("p", "2")
+    with screen.server.paused():
+        screen.down(0, (20, 24, 32))
+        screen.said("1 not saved yet", ".rondel-saved")
+        screen.up()
+        screen.drag(0, (20, 30, 32), (20, 30, 40))
+        screen.said("2 not saved yet", ".rondel-saved")
+        assert screen.chunks()[20, 30, 36] == 2
+        screen.page.close(run_before_unload=True)
+        screen.wait("1")
+        screen.ask("new Promise(requestAnimationFrame)")
+        assert asked == ["beforeunload"]
+    screen.said("saved ✔", ".rondel-saved")
+    assert screen.settle()[20, 30, 36] == 2
+    screen.page.on("dialog", lambda dialog: asked.append("again"))
+    with screen.page.expect_event("close"):
+        screen.page.close(run_before_unload=True)
+    assert asked == ["beforeunload"]
+
+
+def test_strokes_that_were_not_saved_survive_a_reload(screen: Screen):
+    screen.page.on("dialog", lambda dialog: dialog.accept())
+    screen.press("p", "2")
+    with screen.server.paused():
+        screen.drag(0, (20, 24, 32), (20, 24, 40))
+        screen.said("1 not saved yet", ".rondel-saved")
+        screen.ask("location.reload(), 0")
+    screen.wait("window.rondel?.sync.mirror?.ready && rondel.sync.unsaved === 0")
+    screen.ready()
+    assert screen.settle()[20, 24, 36] == 2
+
+
+def test_done_leads_on_and_counts(screen: Screen):
+    server, ids = screen.server, screen.server.painted.ids
+    screen.said("0 of 4 done", ".rondel-round")
+    screen.press("p", "2")
+    screen.drag(0, (20, 24, 32), (20, 24, 40))
+    screen.said("open", "#rondel-strip h1")
+    serial = screen.ask("rondel.sync.head.serial")
+    loaded = screen.ask("performance.timeOrigin")
+    screen.press("Enter")
+    screen.wait("(id) => rondel.sync.head.id !== id", ids[0])
+    screen.ready()
+    assert server.row(ids[0]).state == State.DONE and screen.ask("performance.timeOrigin") == loaded
+    assert screen.ask("rondel.sync.head.serial") != serial and screen.shown == ids[1]
+    screen.said("1 of 4 done", ".rondel-round")
+    box = server.row(screen.shown).box
+    outline = screen.ask("rondel.adapter.viewer.layerManager.getLayerByName('box').layer.toJSON().annotations[0]")
+    assert np.allclose(outline["pointA"], np.array(box.start) - 0.5) and np.allclose(outline["pointB"], np.array(box.stop) - 0.5)
+    centre = screen.ask("rondel.adapter.center()")
+    assert all(a <= v < b for a, v, b in zip(box.start, centre, box.stop))
+    middle = [n // 2 for n in box.shape]
+    screen.go(middle)
+    screen.drag(0, middle, [middle[0], middle[1] + 5, middle[2] + 5])
+    assert screen.settle().any()
+    for expected in (ids[0], ids[2]):  # the test box comes before all others
+        screen.page.get_by_text("« Previous").click()
+        screen.wait("(id) => rondel.sync.head.id === id", expected)
+    screen.page.get_by_text("« Previous").click()
+    screen.said("there is no box before this one")
+
+
+def test_skipping_asks_why(screen: Screen):
+    ids = screen.server.painted.ids
+    screen.press("p", "n")
+    screen.page.keyboard.type("out of focus")
+    screen.press("Enter")
+    screen.wait("(id) => rondel.sync.head.id !== id", ids[0])
+    row = screen.server.row(ids[0])
+    assert (row.state, row.why, row.person) == (State.SKIPPED, "out of focus", "ann")
+
+
+def test_active_seconds_reach_the_box(screen: Screen):
+    before = screen.server.row(screen.shown).seconds
+    began = time.monotonic()
+    screen.press("p")
+    screen.drag(0, (20, 24, 32), (20, 24, 40))
+    screen.wait("() => { window.dispatchEvent(new PointerEvent('pointermove')); return rondel.clock.seconds > 1.5; }")
+    screen.press("Enter")
+    screen.wait("(id) => rondel.sync.head.id !== id", screen.server.painted.ids[0])
+    spent = screen.server.row(screen.server.painted.ids[0]).seconds - before
+    assert 1.4 < spent <= time.monotonic() - began + 0.5
+
+
+def test_name_is_asked_for_once(chromium, server: Server):  # noqa: F811
+    screen = Screen(chromium, server, person=None, box=server.painted.ids[1]).ready()
+    field = screen.page.get_by_placeholder("your name")
+    field.fill("carla")
+    screen.press("Enter")
+    assert field.is_hidden()
+    screen.said("here: carla", ".rondel-people")
+    screen.go((15, 20, 20))
+    screen.press("p")
+    screen.drag(0, (15, 20, 20), (15, 22, 24))
+    screen.settle()
+    assert screen.server.row(screen.shown).person == "carla"
+    screen.page.reload()
+    screen.wait("window.rondel?.sync.mirror?.ready")
+    assert field.is_hidden() and screen.ask("rondel.sync.head.person") == "carla"
+
+
+def test_colours_never_speak_alone(screen: Screen):
+    names = screen.page.locator(".rondel-classes button").all_inner_texts()
+    assert [name.split() for name in names] == [["1", "background"], ["2", "membrane"], ["3", "organelle"]]
+    assert screen.ask("getComputedStyle(document.querySelector('.rondel-saved')).borderLeftStyle") == "solid"
+    with screen.server.paused():
+        screen.press("p")
+        screen.drag(0, (20, 24, 32), (20, 24, 40))
+        screen.said("● 1 not saved yet", ".rondel-saved")
+        assert screen.ask("getComputedStyle(document.querySelector('.rondel-saved')).borderLeftStyle") == "dashed"
