@@ -75,7 +75,7 @@ def _training(model: Model, curve: Curve, width: int) -> list[Content]:
     rows = (("loss", [p[1] for p in curve]), ("held out", [p[3] for p in curve if p[3] is not None]))
     for name, values in rows:
         if values:
-            line = words.sparkline(values, max(8, min(60, width - 30)))
+            line = words.sparkline(values, max(8, min(60, width - 36)))
             ends = f"  {values[0]:.3f} → {values[-1]:.3f}"
             lines.append(Content.assemble((f"{name:<10}", QUIET), (line, "$primary"), ends))
     return lines
