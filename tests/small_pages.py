@@ -114,6 +114,7 @@ class Page:
     answers: dict[int, dict[str, Any]] = field(default_factory=dict)
     heard: list[dict[str, Any]] = field(default_factory=list)
     revisions: list[int] = field(default_factory=list)
+    frames: int = 0
     line: WebSocketClientConnection | None = None
     _greeted: bool = False
 
@@ -229,6 +230,7 @@ class Page:
 
     def _take_frame(self, data: bytes) -> None:
         kind, revision, number, region, values = messages.read_frame(data)
+        self.frames += 1
         if kind == messages.WHOLE:
             assert region == Box.of_shape(self.base.shape)
             self.revision = revision

@@ -89,6 +89,7 @@ def test_a_stroke_is_journalled_before_it_is_answered_and_needs_no_patch(folder)
         assert (saved(served, FIRST) == 2).sum() == edit.voxels > 20
         assert label_boxes.get(served.project.database, FIRST).state == State.OPEN
         assert (await page.told("heads", state="open"))["state"] == "open"
+        assert page.frames == 1
         same(served, page)
 
     run(folder, test)

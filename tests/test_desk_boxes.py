@@ -75,6 +75,21 @@ def test_skip_keeps_the_reason_and_an_edit_opens_the_box_again(folder):
     run(folder, test)
 
 
+def test_an_undo_opens_a_box_that_was_done(folder):
+    async def test(served):
+        page = await served.page(FIRST)
+        page.paint(CENTRE, 2)
+        page.op("done")
+        await page.told("box", id=SECOND)
+        page.op("go", to=FIRST)
+        await page.told("box", id=FIRST, state="done")
+        await page.until(lambda: page.revision >= 0)
+        await page.done(page.op("undo"))
+        assert state(served, FIRST) == State.OPEN
+
+    run(folder, test)
+
+
 def test_next_goes_round_and_says_when_nothing_waits(folder):
     async def test(served):
         page = await served.page(SECOND)
@@ -136,8 +151,10 @@ def test_a_done_that_is_sent_again_leads_on_only_once(folder):
         page.heard.clear()
         page.send(**done)
         await page.told("ack", number=number)
-        page.send(**{**done, "number": page.next})  # as after a restart that forgot the number
-        await page.done(page.next)
+        page.next += 1
+        page.send(**{**done, "number": page.next - 1})  # as after a restart that forgot the number
+        assert (await page.done(page.next - 1))["type"] == "ack"
+        await page.done(page.op("undo"))
         assert page.head["id"] == SECOND and state(served, SECOND) == State.PROPOSED
         assert not [message for message in page.heard if message["type"] == "box"]
 
@@ -270,7 +287,7 @@ def test_verbs_ask_who_is_there_and_move_the_page_of_a_person(folder):
         found = json.loads((await AsyncHTTPClient().fetch(f"{url}/status")).body)
         people = sorted(found["people"], key=lambda one: one["box"])
         assert [(p["person"], p["box"]) for p in people] == [("ann", FIRST), ("bob", SECOND)]
-        assert (found["saved"], found["pending"]) == (0, 0)
+        assert (found["saved"], found["pending"], found["missing"]) == (0, 0, [])
 
         async def show(**wanted):
             answer = await AsyncHTTPClient().fetch(

@@ -50,6 +50,8 @@ class Desk:
         self._locks: dict[str, asyncio.Lock] = {}
         self._counted: dict[str, float] = {}
         self._watching: asyncio.Task | None = None
+        self.lacking: Callable[[Any], None] = lambda session: None
+        """Called with the session of a page that cannot paint."""
 
     def start(self, sessions: Sessions) -> None:
         """Begin to watch for what verbs, screens and jobs change."""
@@ -139,6 +141,7 @@ class Desk:
         page.client, page.missing = hello.client, hello.missing
         if page.missing:
             log.warning("rondel: this Neuroglancer lacks %s: only keys change labels", ", ".join(page.missing))
+            self.lacking(page.session)
         self._counted.setdefault(hello.client, time.monotonic() - OFFLINE_SECONDS)
         if hello.person:
             self._name(page.session, hello.person)
@@ -328,9 +331,18 @@ class Desk:
         result, _ = await self.ask(self.scribe.write, operation, arguments, then=done)
         return result
 
+    async def act(self, session: Session, op: messages.Op) -> Answer:
+        """Do an op that came another way than a page's socket, and show it to all who look on."""
+
+        def done(answer: Answer) -> None:
+            self._spread(answer.changes)
+
+        return await self.ask(self.scribe.perform, op, session.person or login(), session.model, then=done)
+
     def status(self) -> dict[str, Any]:
         """Tell who has a page open, and how far the labels are saved."""
-        return {"people": self._people(), "saved": self.saved, "pending": self.pending}
+        missing = sorted({name for page in self.pages for name in page.missing})
+        return {"people": self._people(), "saved": self.saved, "pending": self.pending, "missing": missing}
 
     async def ask(self, job: Callable[..., T], *arguments: Any, then: Callable[[T], None] | None = None) -> T:
         """Have the scribe do a job; `then` hears the result before any later job's is heard."""

@@ -208,15 +208,14 @@ class Scribe:
             raise UsageError(f"box {box.id} was dropped when the next round was ranked", "go on to the next box")
         sender = (op.client, op.number)
         match op:
-            case messages.Undo():
-                edit = self.journal.undo(box.id, person, sender)
-            case messages.Redo():
-                edit = self.journal.redo(box.id, person, sender)
+            case messages.Undo() | messages.Redo():
+                turn = self.journal.undo if isinstance(op, messages.Undo) else self.journal.redo
+                edit = turn(box.id, person, sender)
+                self._reopen(box, person)
             case _:
                 edit = self._change(op, box, person, model)
         changes = ()
         if edit:
-            self._reopen(box, person)
             self.saved += 1
             changes = self._spread(edit.volume, edit.region)
         return self._answer(op, edit, changes)
