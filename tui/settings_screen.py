@@ -1,0 +1,183 @@
+"""What can be set, what is it set to, and what does it mean? Every setting with its sentence."""
+
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import DataTable, Footer, Input, Static
+
+from ..store import settings_file
+from ..store.settings import Settings
+from . import words
+from .dialogs import AskLine
+from .messages import Ask, Said
+from .setting_rows import Setting, rows, to_toml
+from .snapshot import Snapshot
+
+NOTHING = "No setting has these words."
+
+
+class SettingsScreen(Screen[None]):
+    """The settings of project.toml in a table; a change is checked before it is written, and comments stay."""
+
+    HELP: ClassVar[str] = """
+### Settings
+Every setting of `project.toml` with its sentence; those that differ from their default are marked with ●.
+A change counts from the next job on. Comments in the file stay, and a wrong value changes nothing.
+
+- `enter` or `e` change the setting under the cursor, `r` put it back to its default
+- `/` show only settings with these words; `escape` shows all of them again, then goes back to the rounds
+"""
+    DEFAULT_CSS = """
+    SettingsScreen {
+        #title { height: 1; padding: 0 1; color: $accent; text-style: bold; }
+        #classes { height: auto; max-height: 2; padding: 0 1; color: $text-muted; }
+        #filter { display: none; border: none; height: 1; margin: 0 1; padding: 0 1; background: $panel; }
+        #filter.shown { display: block; }
+        DataTable { height: 1fr; margin: 0 1; background: $background; overflow-x: hidden; }
+        #sentence { height: 5; border-top: solid $border-blurred; padding: 0 2; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("e", "change", "change"),
+        Binding("r", "reset", "default"),
+        Binding("slash", "filter", "filter", key_display="/"),
+        Binding("escape", "leave", "back", key_display="esc"),
+        Binding("S", "app.pop_screen", "back", show=False),
+    ]
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+        self.settings: Settings = snapshot.settings
+        self._rows: list[Setting] = []
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="title", markup=False)
+        yield Static(id="classes", markup=False)
+        yield Input(placeholder="words of the setting", id="filter", compact=True)
+        yield DataTable(cursor_type="row")
+        yield Static(id="sentence", markup=False)
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        table = self.query_one(DataTable)
+        for head in ("", "setting", "value", "default", "what it means"):
+            table.add_column(Text(head))
+        self._list()
+        table.focus()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show another state; the cursor stays on its setting."""
+        self.snapshot = snapshot
+        if snapshot.settings != self.settings:
+            self._show_settings(snapshot.settings)
+
+    @property
+    def setting(self) -> Setting | None:
+        """The setting under the cursor."""
+        row = self.query_one(DataTable).cursor_row
+        return self._rows[row] if 0 <= row < len(self._rows) else None
+
+    @on(DataTable.RowSelected)
+    def action_change(self) -> None:
+        if self.setting is not None:
+            self._ask(self.setting, self.setting.value, self.setting.may_be)
+
+    def action_reset(self) -> None:
+        if self.setting is not None and self.setting.changed:
+            self._change(self.setting, self.setting.default)
+
+    def action_filter(self) -> None:
+        self.query_one("#filter").add_class("shown")
+        self.query_one("#filter").focus()
+
+    def action_leave(self) -> None:
+        found = self.query_one("#filter", Input)
+        if found.has_class("shown"):
+            found.value = ""
+            found.remove_class("shown")
+            self.query_one(DataTable).focus()
+        else:
+            self.app.pop_screen()
+
+    @on(Input.Changed, "#filter")
+    def _filtered(self) -> None:
+        self._list()
+
+    @on(Input.Submitted, "#filter")
+    def _filter_done(self) -> None:
+        self.query_one(DataTable).focus()
+
+    @on(DataTable.RowHighlighted)
+    def _describe(self) -> None:
+        setting = self.setting
+        self.query_one("#sentence", Static).update(sentence(setting) if setting else Content(NOTHING))
+
+    def _ask(self, setting: Setting, value: str, hint: str) -> None:
+        def answered(typed: str | None) -> None:
+            if typed is not None and typed != setting.value:
+                self._change(setting, typed)
+
+        question = f"{setting.key}: {setting.sentence}"
+        self.app.push_screen(AskLine(question, hint, value, empty=True), answered)
+
+    def _change(self, setting: Setting, typed: str) -> None:
+        """Write a value; one that is refused is asked again, with the reason."""
+
+        def changed(settings: Settings) -> None:
+            self.post_message(Said(f"{setting.key} = {words.plain(typed, 60)}"))
+            self._show_settings(settings)
+
+        def refused(message: str, hint: str) -> None:
+            self._ask(setting, typed, message)
+
+        file = Path(self.snapshot.folder) / "project.toml"
+        change = partial(settings_file.change, file, setting.key, to_toml(setting, typed))
+        self.post_message(Ask(change, changed, refused))
+
+    def _show_settings(self, settings: Settings) -> None:
+        self.settings = settings
+        if self.is_attached:
+            self._list()
+
+    def _list(self) -> None:
+        table, at = self.query_one(DataTable), self.query_one(DataTable).cursor_row
+        key = self._rows[at].key if 0 <= at < len(self._rows) else ""
+        every = rows(self.settings)
+        self._rows = [row for row in every if row.matches(self.query_one("#filter", Input).value)]
+        table.clear()
+        for row in self._rows:
+            table.add_row(*cells(row), key=row.key)
+        keys = [row.key for row in self._rows]
+        table.move_cursor(row=keys.index(key) if key in keys else 0)
+        changed = sum(row.changed for row in every)
+        title = (
+            f"Settings · {words.plain(self.snapshot.name, 40)} · {changed} of {len(every)} differ from their default"
+        )
+        self.query_one("#title", Static).update(Content(title))
+        named = ", ".join(f"{c.value} {words.plain(c.name, 24)}" for c in self.settings.classes)
+        self.query_one("#classes", Static).update(Content(f"classes {named}: further ones are added in project.toml"))
+        self._describe()
+
+
+def cells(setting: Setting) -> tuple[Text, ...]:
+    """Write a setting's line of the table."""
+    style = "bold" if setting.changed else ""
+    default = Text(words.plain(setting.default, 24) if setting.changed else "", "dim")
+    value = Text(words.plain(setting.value, 40) or '""', style)
+    mark = Text("●" if setting.changed else "")
+    return mark, Text(setting.key), value, default, Text(setting.sentence, "dim")
+
+
+def sentence(setting: Setting) -> Content:
+    """Write what a setting means and what it may be."""
+    may_be = f"   It may be: {setting.may_be}." if setting.may_be else ""
+    rest = f"Default: {words.plain(setting.default) or 'empty'}.{may_be}"
+    return Content.assemble((setting.key, "bold"), f"\n{setting.sentence}\n", (rest, "$text-muted"))
