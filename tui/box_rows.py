@@ -1,0 +1,139 @@
+"""Which boxes are listed, in which order, in which columns? Pure: a snapshot and a view in, rows of text out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from rich.text import Text
+
+from ..store.records import LabelBox, Purpose, State
+from . import words
+from .snapshot import Snapshot, waiting_first
+
+Order = Literal["due", "number", "priority", "state", "edits", "minutes"]
+ORDERS: tuple[Order, ...] = ("due", "number", "priority", "state", "edits", "minutes")
+PAGE = 500
+"""Rows that are shown at once: a table of 10,000 rows takes seconds to fill."""
+STATES = (State.OPEN, State.PROPOSED, State.DONE, State.SKIPPED)
+COLOURS = {State.OPEN: "yellow", State.DONE: "green", State.SKIPPED: "bright_black", State.PROPOSED: ""}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How the list is looked at."""
+
+    round: int | None = None
+    """None: the present round and what still waits of earlier ones."""
+    everything: bool = False
+    """All rounds."""
+    filter: str = ""
+    order: Order = "due"
+    page: int = 0
+
+
+class Column(NamedTuple):
+    name: str
+    width: int
+    rank: int
+    """Columns are taken by rank while there is room for them."""
+
+
+COLUMNS = (
+    Column("state", 10, 0),
+    Column("box", 5, 0),
+    Column("use", 7, 2),
+    Column("volume", 12, 1),
+    Column("place", 19, 1),
+    Column("score", 5, 3),
+    Column("edits", 5, 2),
+    Column("min", 5, 4),
+    Column("who", 8, 5),
+    Column("why it was proposed", 20, 6),
+)
+
+
+def arrange(snapshot: Snapshot, view: View) -> list[LabelBox]:
+    """List the boxes that a view shows on all its pages."""
+    if view.everything:
+        found = list(snapshot.boxes)
+    else:
+        current = view.round or (snapshot.round.number if snapshot.round else 0)
+        found = snapshot.boxes_of(current)
+    wanted = view.filter.casefold().split()
+    if wanted:
+        found = [box for box in found if all(word in _searched(box) for word in wanted)]
+    if view.order == "due":
+        return waiting_first(found)
+    return sorted(found, key=lambda box: _key(box, snapshot, view.order))
+
+
+def columns(snapshot: Snapshot, width: int) -> list[Column]:
+    """Choose the columns that fit, two cells apart; the last one takes what is left."""
+    offered = [c for c in COLUMNS if c.name != "volume" or len(snapshot.volumes) > 1]
+    chosen: list[Column] = []
+    for column in sorted(offered, key=lambda c: c.rank):
+        if sum(c.width + 2 for c in chosen) + column.width + 2 <= width:
+            chosen.append(column)
+    chosen.sort(key=COLUMNS.index)
+    left = width - sum(c.width + 2 for c in chosen)
+    if left > 0 and chosen and chosen[-1].name in ("who", "why it was proposed"):
+        chosen[-1] = chosen[-1]._replace(width=chosen[-1].width + left)
+    elif left > 0:
+        k = next((k for k, c in enumerate(chosen) if c.name == "place"), len(chosen) - 1)
+        chosen[k] = chosen[k]._replace(width=chosen[k].width + min(left, 6))
+    return chosen
+
+
+def heading(column: Column, snapshot: Snapshot) -> str:
+    """Write a column's head; places say their unit."""
+    if column.name != "place":
+        return column.name
+    units = {words.unit(record) for record in snapshot.volumes}
+    return f"z y x, {units.pop()}" if len(units) == 1 else "z y x"
+
+
+def cells(box: LabelBox, snapshot: Snapshot, chosen: Sequence[Column]) -> list[Text]:
+    """Write one box's row."""
+    style = COLOURS.get(box.state, "")
+    quiet = "bright_black" if box.state == State.SKIPPED else ""
+    return [Text(_cell(box, snapshot, c), style if c.name == "state" else quiet, no_wrap=True) for c in chosen]
+
+
+def _cell(box: LabelBox, snapshot: Snapshot, column: Column) -> str:
+    saves = snapshot.saves.get(box.id)
+    record = snapshot.volume(box.volume)
+    text = {
+        "state": lambda: words.state(box),
+        "box": lambda: f"{box.id:>{column.width}}",
+        "use": lambda: words.purpose(box),
+        "volume": lambda: box.volume,
+        "place": lambda: words.place(box.box, record) + (f" {words.unit(record)}" if _mixed(snapshot) else ""),
+        "score": lambda: f"{box.priority:.2f}",
+        "edits": lambda: f"{saves.edits:>{column.width}}" if saves else "",
+        "min": lambda: f"{box.seconds / 60:>{column.width}.1f}" if box.seconds else "",
+        "who": lambda: box.person,
+        "why it was proposed": lambda: f"skipped: {box.why}" if box.why else box.reason,
+    }[column.name]()
+    return words.plain(text, column.width)
+
+
+def _mixed(snapshot: Snapshot) -> bool:
+    return len({record.unit for record in snapshot.volumes}) > 1
+
+
+def _searched(box: LabelBox) -> str:
+    use = "test" if box.purpose == Purpose.TEST else "reserve train" if box.reserve else "train"
+    parts = (str(box.id), box.state, use, box.volume, box.person, box.reason, box.why, f"round:{box.round}")
+    return "\n".join(parts).casefold()
+
+
+def _key(box: LabelBox, snapshot: Snapshot, order: Order) -> tuple:
+    saves = snapshot.saves.get(box.id)
+    first: dict[Order, float] = {
+        "number": 0,
+        "priority": -box.priority,
+        "state": STATES.index(box.state) if box.state in STATES else len(STATES),
+        "edits": -saves.edits if saves else 0,
+        "minutes": -box.seconds,
+    }
+    return first[order], box.id

@@ -1,0 +1,94 @@
+"""What is running, for how long, and how long still?"""
+
+import time
+from typing import ClassVar
+
+from textual.content import Content
+from textual.widgets import Static
+
+from ..store.records import ENDED, Job, JobState
+from . import words
+from .follow import amount
+from .snapshot import Running, Snapshot
+
+GLYPHS = {JobState.DONE: ("✔", "$success"), JobState.CANCELLED: ("–", "$text-muted")}
+
+
+class JobsPanel(Static, can_focus=True):
+    """The jobs that run, with bar, rate, time left and losses; else how the last one ended."""
+
+    HELP: ClassVar[str] = """
+### Jobs
+A job is a process of its own: it goes on when these screens are closed or the connection is lost. `J` opens all of
+them with their logs, and there a job can be cancelled: what it has done is kept.
+"""
+
+    DEFAULT_CSS = """
+    JobsPanel { padding: 0 1; overflow-y: auto; scrollbar-size-vertical: 1; }
+    """
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes, markup=False)
+        self._snapshot: Snapshot | None = None
+
+    def on_mount(self) -> None:
+        self.set_interval(1.0, self._draw)
+
+    def show(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._snapshot is None or self.size.width < 10:
+            return
+        running = self._snapshot.running
+        self.border_title = Content("Jobs")  # type: ignore[assignment]
+        self.border_subtitle = Content(f"{len(running)} running" if running else "")  # type: ignore[assignment]
+        content = jobs(self._snapshot, self.size.width, time.time())
+        if content != self.content:
+            self.update(content)
+
+
+def jobs(snapshot: Snapshot, width: int, now: float) -> Content:
+    """Write the jobs that run, two or three lines each, then how the last ones ended."""
+    lines: list[Content] = []
+    for running in snapshot.running:
+        lines += _running(running, width, now)
+    ended = [job for job in snapshot.jobs if job.state in ENDED][:4]
+    lines += [_ended(job, width, now) for job in ended]
+    if not lines:
+        return Content("Nothing has run yet.\n\nspace: what is due").stylize("$text-muted")
+    return Content("\n").join(lines)
+
+
+def _running(running: Running, width: int, now: float) -> list[Content]:
+    job, progress = running.job, running.progress
+    spent = words.duration(now - (job.started or job.created))
+    if progress is None:
+        said = f"job {job.id} {job.kind}: starts"
+        return [Content.assemble((words.plain(said, width - 8), "bold"), (f"  {spent}", "$text-muted"))]
+    left = f"{words.duration(running.seconds_left)} left" if running.seconds_left is not None else ""
+    end = f" {100 * running.share:3.0f} %  {left:<11}"
+    stage = words.plain(f"{job.kind} {job.id}: {progress.stage}", max(12, width // 2 - 4))
+    bar, rest = words.bar(running.share, max(4, width - len(stage) - len(end) - 2))
+    head = Content.assemble((stage, "bold"), "  ", (bar, "$primary"), (rest, "$text-disabled"), end)
+    rate = f"{amount(running.rate)}{progress.unit}/s" if running.rate else ""
+    amounts = f"{progress.done:,.0f} of {progress.total:,.0f} {progress.unit}"
+    facts = [f"running {spent}", amounts, rate, words.plain(progress.text, 24)]
+    detail = words.plain("  " + " · ".join(fact for fact in facts if fact), width)
+    spare = width - len(detail) - 3
+    line = words.sparkline(running.losses, min(40, spare)) if spare >= 6 and len(running.losses) > 1 else ""
+    return [head, Content.assemble((detail, "$text-muted"), " " if line else "", (line, "$accent"))]
+
+
+def _ended(job: Job, width: int, now: float) -> Content:
+    glyph, style = GLYPHS.get(job.state, ("!", "$text-error"))
+    took = words.duration(job.ended - job.started) if job.started and job.ended else "–"
+    said = f"{job.kind} {job.id} {job.state} after {took}, {words.ago(job.ended or job.created, now)}"
+    if job.error and job.state in (JobState.FAILED, JobState.LOST):
+        said += f": {job.error}"
+    quiet = "$text-muted" if job.state in GLYPHS else "$text-error"
+    return Content.assemble((f"{glyph} ", style), (words.plain(said, width - 2), quiet))

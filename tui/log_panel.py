@@ -1,0 +1,76 @@
+"""What happened while these screens were open? One line each, errors with their hint."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Footer, RichLog
+
+from . import words
+from .messages import Said
+
+MOST = 500
+Line = tuple[float, Said]
+
+
+class LogPanel(RichLog):
+    """The newest line last; what was said stays readable."""
+
+    HELP: ClassVar[str] = """
+### Log
+What was done and what went wrong since these screens were opened, each with what to do about it. Logs of jobs are in
+the jobs screen, `J`.
+"""
+
+    DEFAULT_CSS = """
+    LogPanel { background: transparent; padding: 0 1; scrollbar-size-vertical: 1; }
+    """
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes, max_lines=MOST, wrap=True, markup=False, min_width=20)
+
+    def on_mount(self) -> None:
+        self.border_title = Content("Log")  # type: ignore[assignment]
+
+    def say(self, lines: Iterable[Line]) -> None:
+        for moment, said in lines:
+            self.write(_text(moment, said))
+
+
+def _text(moment: float, said: Said):
+    from rich.text import Text
+
+    style = "red" if said.mistake else ""
+    hint = f"; {words.plain(said.hint)}" if said.hint else ""
+    return Text.assemble(
+        (f"{words.clock(moment)} ", "bright_black"), (words.plain(said.text), style), (hint, "bright_black")
+    )
+
+
+class LogScreen(Screen[None]):
+    """The whole log."""
+
+    BINDINGS = [("escape,q", "app.pop_screen", "back")]
+
+    DEFAULT_CSS = """
+    LogScreen LogPanel { border: round $border-blurred; height: 1fr; }
+    """
+
+    def __init__(self, lines: Iterable[Line]) -> None:
+        super().__init__()
+        self.lines = tuple(lines)
+
+    def compose(self) -> ComposeResult:
+        yield LogPanel(id="whole-log")
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one(LogPanel).say(self.lines)
+
+    def show(self, snapshot: object) -> None:
+        """The log is of what was said, not of the project's state."""
+
+    def say(self, lines: Iterable[Line]) -> None:
+        self.query_one(LogPanel).say(lines)
