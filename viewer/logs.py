@@ -10,13 +10,13 @@ Secrets = Callable[[], Iterable[str]]
 @contextmanager
 def clean(secrets: Secrets) -> Iterator[None]:
     """Send all that is logged meanwhile to stderr, with what is secret at that moment blacked out."""
-    handler = logging.StreamHandler()
+    root, handler = logging.getLogger(), logging.StreamHandler()
     handler.setFormatter(Clean(secrets))
-    logging.getLogger().addHandler(handler)
+    before, root.handlers = root.handlers, [handler]  # a library may have put in one of its own
     try:
         yield
     finally:
-        logging.getLogger().removeHandler(handler)
+        root.handlers = before
 
 
 class Clean(logging.Formatter):

@@ -35,6 +35,7 @@ from . import client, entry, logs, page, ports, write
 from . import socket as sockets
 from .arrays import Arrays
 from .desk import Desk
+from .fallback import Fallback
 from .guard import SMALL_BODY, Credentials, Guard, SafeHeaders
 from .scribe import Scribe
 from .sessions import Sessions
@@ -60,7 +61,8 @@ def serve(
     probe()
     with open_project(folder) as project:
         settings = project.settings
-    with locks.hold(folder / locks.LABELS, "rondel serve", LOCK_SECONDS):
+    wait = 0.0 if serving.running(folder) else LOCK_SECONDS  # a verb is soon done, a server is not
+    with locks.hold(folder / locks.LABELS, "rondel serve", wait):
         return asyncio.run(_Server(folder, settings, port, bind).run(ready))
 
 
@@ -95,6 +97,7 @@ class _Server:
                 await asyncio.to_thread(self.scribe.start)
                 await self.sessions.restore(self.serving.sessions)
                 self.desk.start(self.sessions)
+                self.desk.lacking = Fallback(self.desk).bind
                 guard = Guard(self.application(), self.credentials, self.hosts, self.sessions.get)
                 http = HTTPServer(guard, max_body_size=BODY_BYTES, body_timeout=SLOWEST_BODY_SECONDS)
                 http.add_sockets(self.sockets)

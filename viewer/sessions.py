@@ -25,6 +25,8 @@ from . import scene, views
 
 log = logging.getLogger(__name__)
 
+ACTIONS = "rondel-"
+"""What the names of our actions begin with."""
 MOST = 50
 OLDEST_SECONDS = 30 * 24 * 3600.0
 DRAWING_SECONDS = 10.0
@@ -150,8 +152,9 @@ class Sessions:
         self.keep(tuple(session.saved for session in self.all()))
 
     def act(self, token: str, name: str, state: dict[str, Any]) -> None:
-        """A page reports an action of Neuroglancer's own."""
-        self.viewers[token].actions.invoke(name, state)
+        """A page reports an action that it was told to report; those of Neuroglancer's server are not among them."""
+        if name.startswith(ACTIONS):
+            self.viewers[token].actions.invoke(name, state)
 
     async def _fill(self, session: Session, box: int | None, volume: str | None, model: int | None) -> None:
         """Make a session show something else, at once or not at all."""
