@@ -23,6 +23,8 @@ STEPS = (8, 16, 32)
 """Colours are rounded to these steps, the first that makes a picture small enough."""
 CUBE = np.array((0, 95, 135, 175, 215, 255))
 """Intensities of the 6x6x6 colours that terminals of 256 colours have, beside 24 greys."""
+GREY_STEP = 255 / 25
+"""rich writes the n-th grey for n of these steps, though it shows 10 n - 2; other values it may round to a neighbour."""
 
 
 CELL_BYTES = {Depth.TRUE: 43, Depth.PALETTE: 28}
@@ -73,8 +75,9 @@ def to_palette(pixels: np.ndarray) -> np.ndarray:
     values = pixels.astype(np.int16)
     nearest = CUBE[np.abs(values[..., None] - CUBE).argmin(-1)]
     grey = values.mean(-1)
-    ramp = np.clip(np.round((grey - 8) / 10), 0, 23) * 10 + 8
-    is_grey = (values.max(-1) - values.min(-1) < 12) & (grey > 3) & (grey < 247)
+    ramp = np.round(np.clip(np.round(grey / GREY_STEP), 1, 24) * GREY_STEP)
+    is_grey = (values.max(-1) - values.min(-1) < 12) | (nearest.max(-1) == nearest.min(-1))
+    is_grey &= (grey > 3) & (grey < 247)
     return np.where(is_grey[..., None], ramp[..., None], nearest).astype(np.uint8)
 
 
