@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import pytest
 from rondel.store.box import Box
-from rondel.viewer import brush
+from rondel.viewer import brush, capsule
 
 from . import raster_cases
 
@@ -75,3 +75,36 @@ def test_a_stroke_beside_the_box_covers_nothing():
 
 def test_work_counts_the_voxels_that_are_looked_at():
     assert brush.work((8, 8, 8), (1, 1, 1), [(4.0, 4.0, 4.0), (4.0, 4.0, 5.0)], 1.0, None) == 3**3 + 3 * 3 * 4
+
+
+def segments_drawn(dice: random.Random, shape) -> tuple[list[float], list[float]]:
+    """Draw a segment: anywhere, on voxel centres, along an axis, along one but for rounding, or of next to no length."""
+    a, b = ([dice.uniform(-20, n + 20) for n in shape] for _ in range(2))
+    axis, kind = dice.randrange(3), dice.randrange(5)
+    if kind in (1, 2, 3):
+        a = [float(round(v)) for v in a]
+        b = [float(round(v)) for v in b]
+    if kind in (2, 3):
+        b = [v if i == axis else a[i] for i, v in enumerate(b)]
+    if kind == 3:
+        b[axis - 1] += dice.choice((1e-15, 3e-15, 1e-9, 1e-7))
+    if kind == 4:
+        b = [v + dice.choice((0.0, 1e-12, 1e-9, 1e-3)) for v in a]
+    return a, b
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_shortcut_for_large_strokes_equals_the_rule(seed, monkeypatch):
+    dice, hit = random.Random(seed), 0
+    for _ in range(100):
+        shape = dice.choice(((40, 30, 40), (20, 60, 40), (64, 30, 30)))
+        w = dice.choice(((1.0, 1.0, 1.0), (11.0, 1.0, 1.0), (1.0, 1.0, 2.5), (2.0, 1.3, 1.0)))
+        radius = dice.choice((5.0, 13.0, 25.0, 3.5, dice.uniform(2.1, 40)))
+        a, b = segments_drawn(dice, shape)
+        found = capsule.near(Box.of_shape(shape), w, a, b, radius, None)
+        with monkeypatch.context() as patch:
+            patch.setattr(capsule, "MANY", 1 << 40)
+            wanted = capsule.near(Box.of_shape(shape), w, a, b, radius, None)
+        np.testing.assert_array_equal(found, wanted)
+        hit += bool(wanted.any())
+    assert hit > 40

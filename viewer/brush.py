@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..store.box import ZYX, Box
+from .capsule import near
 
 Point = Sequence[float]
 
@@ -38,7 +39,7 @@ def rasterise(
     for a, b, part in parts:
         view = mask[part.relative_to(region).slices]
         if not view.all():
-            view |= _near(part, w, a, b, radius, plane)
+            view |= near(part, w, a, b, radius, plane)
     return region, mask
 
 
@@ -82,21 +83,3 @@ def union(boxes: Sequence[Box]) -> Box:
     z0, y0, x0 = (min(box.start[i] for box in there) for i in range(3))
     z1, y1, x1 = (max(box.stop[i] for box in there) for i in range(3))
     return Box((z0, y0, x0), (z1, y1, x1))
-
-
-def _near(region: Box, w: Sequence[float], a: Point, b: Point, radius: float, plane: int | None) -> np.ndarray:
-    """Tell which voxels of a region lie within `radius` of a segment."""
-    d = [0.0 if i == plane else w[i] * (b[i] - a[i]) for i in range(3)]
-    p = [np.zeros((1, 1, 1)) if i == plane else w[i] * (_indices(region, i) - a[i]) for i in range(3)]
-    length = (d[0] * d[0] + d[1] * d[1]) + d[2] * d[2]
-    if length > 0:
-        t = np.clip(((p[0] * d[0] + p[1] * d[1]) + p[2] * d[2]) / length, 0.0, 1.0)
-        p = [p[i] - t * d[i] for i in range(3)]
-    return (p[0] * p[0] + p[1] * p[1]) + p[2] * p[2] <= radius * radius
-
-
-def _indices(region: Box, axis: int) -> np.ndarray:
-    """Return the indices along an axis, shaped so that three of them broadcast to the region."""
-    shape = [1, 1, 1]
-    shape[axis] = -1
-    return np.arange(region.start[axis], region.stop[axis], dtype=np.float64).reshape(shape)
