@@ -3,7 +3,7 @@
 import asyncio
 import http.client
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,14 +72,14 @@ def on_thread(start: Callable[[], tuple[tornado.web.Application, list]], sockets
 
 
 @contextmanager
-def data_server(folder: Path, more: Callable[[DataServer], list] = lambda server: []) -> Iterator[DataServer]:
+def data_server(folder: Path, more: Sequence[tuple] = ()) -> Iterator[DataServer]:
     """Serve the arrays of a project, and further routes if given."""
     sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")
     server = DataServer(f"http://127.0.0.1:{sockets[0].getsockname()[1]}")
 
     def start() -> tuple[tornado.web.Application, list]:
         arrays = Arrays(folder, server.canvases.get)
-        return tornado.web.Application([*arrays.routes(), *more(server)]), [arrays]
+        return tornado.web.Application([*arrays.routes(), *more]), [arrays]
 
     with on_thread(start, sockets):
         yield server
