@@ -78,7 +78,7 @@ def test_work_counts_the_voxels_that_are_looked_at():
 
 
 def segments_drawn(dice: random.Random, shape) -> tuple[list[float], list[float]]:
-    """Draw a segment: anywhere, on voxel centres, along an axis, along one but for rounding, or of next to no length."""
+    """Draw a segment: anywhere, on voxel centres, along an axis, nearly along one, or of next to no length."""
     a, b = ([dice.uniform(-20, n + 20) for n in shape] for _ in range(2))
     axis, kind = dice.randrange(3), dice.randrange(5)
     if kind in (1, 2, 3):
