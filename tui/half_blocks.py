@@ -24,7 +24,7 @@ STEPS = (8, 16, 32)
 CUBE = np.array((0, 95, 135, 175, 215, 255))
 """Intensities of the 6x6x6 colours that terminals of 256 colours have, beside 24 greys."""
 GREY_STEP = 255 / 25
-"""rich writes the n-th grey for n of these steps, though it shows 10 n - 2; other values it may round to a neighbour."""
+"""rich writes the n-th grey for n of these steps, though that shows 10 n - 2; others it may round to a neighbour."""
 
 
 CELL_BYTES = {Depth.TRUE: 43, Depth.PALETTE: 28}
