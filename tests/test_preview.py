@@ -101,8 +101,8 @@ def test_labels_are_shown_as_they_are_now(cells: Project) -> None:
         journal.write(stroke(REGION, 2, 1, box=1))
         assert set(letters(tile(get(cells, previews), "labels"))) == {"2"}
         journal.write(stroke(Box(REGION.start, (16, 16, 24)), 1, 2, box=1))
-        painted = letters(tile(get(cells, previews), "labels"))
-        assert painted == "." * (len(painted) // 2) + "2" * (len(painted) // 2)
+        lines = ["".join(set(strip.text)) for strip in tile(get(cells, previews), "labels").strips]
+        assert lines == sorted(lines) and abs(lines.count(".") - lines.count("2")) <= 1
 
 
 def test_the_champion_s_prediction_is_shown_once_it_is_there(cells: Project) -> None:
