@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,9 @@ from tornado.netutil import bind_sockets
 
 from ..store.errors import RondelError, UsageError
 
-FIRST = 9321
+CHOICE = range(20_000, 30_000)
+"""Where a project's first port is drawn from: below what systems hand out to outgoing connections. It is drawn, since
+projects that all took the first free one would take it from each other whenever one is stopped."""
 TRIED = 50
 EVERY_ADDRESS = ("", "0.0.0.0", "::")
 
@@ -41,7 +44,7 @@ def claim(bind: str, insisted: int | None, remembered: int) -> list[socket.socke
 
 
 def _candidates(remembered: int) -> Iterator[int]:
-    first = remembered or FIRST
+    first = remembered or secrets.choice(CHOICE)
     yield from range(first, min(first + TRIED, 1 << 16))
     yield 0
 
