@@ -1,6 +1,7 @@
 """A real Chromium before a real server: what tests of the page share."""
 
 import base64
+import gc
 import json
 import os
 import shutil
@@ -25,8 +26,6 @@ from rondel.viewer import link
 
 from . import painted_project
 from .painted_project import Painted
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright here: pip install playwright")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -88,7 +87,11 @@ CHUNKS = """() => {
   let text = ""; for (const v of found) text += String.fromCharCode(v); return btoa(text);
 }"""
 """All that Neuroglancer holds of the box, 255 where it holds nothing."""
-VIEW = """() => { let text = ""; for (const v of window.rondel.sync.mirror.view) text += String.fromCharCode(v); return btoa(text); }"""
+VIEW = """() => {
+  let text = "";
+  for (const v of window.rondel.sync.mirror.view) text += String.fromCharCode(v);
+  return btoa(text);
+}"""
 REFETCH = """() => {
   const { adapter, sync } = window.rondel;
   for (const source of adapter.viewer.chunkManager.rpc.objects.values())
@@ -173,12 +176,14 @@ def _edits(project: Project) -> Sequence[Any]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright here: pip install playwright")
     if CHROMIUM is None:
         pytest.skip("no chromium here")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+    gc.collect()  # playwright's greenlets end here, and not while something is parsed: CPython 3.11 stumbles over that
 
 
 @pytest.fixture(scope="session")
@@ -207,7 +212,14 @@ class Screen:
     """A page, driven as a person drives it."""
 
     def __init__(
-        self, browser: Any, server: Server, *, person: str | None = "ann", origin: str | None = None, before: str = "", **wanted: Any
+        self,
+        browser: Any,
+        server: Server,
+        *,
+        person: str | None = "ann",
+        origin: str | None = None,
+        before: str = "",
+        **wanted: Any,
     ) -> None:
         self.server = server
         self.faults: list[str] = []

@@ -17,6 +17,8 @@ from rondel.store.edits import Stroke  # noqa: E402
 from rondel.store.project import Project  # noqa: E402
 from rondel.store.records import EditKind, LabelBox, Purpose, State, VolumeRecord  # noqa: E402
 
+from .browser import chromium, server, shared_server  # noqa: E402, F401
+
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 
 RECORD = VolumeRecord(

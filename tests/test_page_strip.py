@@ -7,19 +7,27 @@ import numpy as np
 import pytest
 from rondel.store.records import State
 
-from .browser import Screen, Server, chromium, server, shared_server  # noqa: F401
+from .browser import Screen, Server
 
-CONTROLS = ".neuroglancer-viewer-top-row, .neuroglancer-layer-panel, .neuroglancer-data-panel-layout-controls, .neuroglancer-panel, .neuroglancer-side-panel"
+KINDS = ("viewer-top-row", "layer-panel", "data-panel-layout-controls", "panel", "side-panel")
+CONTROLS = ", ".join(f".neuroglancer-{kind}" for kind in KINDS)
 OURS = "#rondel-strip, #rondel-help"
 PLACES = """(selector) => [...document.querySelectorAll(selector)].map((one) => {
-  const place = one.getBoundingClientRect(), edge = one.closest("#neuroglancer-container")?.getBoundingClientRect() ?? place;
-  return [Math.max(place.left, edge.left), Math.max(place.top, edge.top), Math.min(place.right, edge.right), Math.min(place.bottom, edge.bottom)];
+  const a = one.getBoundingClientRect(), b = one.closest("#neuroglancer-container")?.getBoundingClientRect() ?? a;
+  return [Math.max(a.left, b.left), Math.max(a.top, b.top), Math.min(a.right, b.right), Math.min(a.bottom, b.bottom)];
 }).filter(([a, b, c, d]) => c > a && d > b)"""
 """What of the elements is seen: Neuroglancer's container cuts off what reaches beyond it."""
 
+FITS = """(s => s.scrollHeight <= s.clientHeight && s.scrollWidth <= s.clientWidth)(
+  document.querySelector("#rondel-strip"))"""
+CUT = """[...document.querySelectorAll("#rondel-strip button")]
+  .filter((b) => b.offsetParent && b.scrollWidth > b.clientWidth).map((b) => b.textContent)"""
+ENTRIES = """import("./keys.js").then(({ ACTIONS, FREE, TOOLS, shown }) =>
+  [...TOOLS, ...ACTIONS, ...FREE].map((entry) => [entry.says, shown(entry.key)]))"""
+
 
 @pytest.fixture
-def screen(chromium, server: Server) -> Screen:  # noqa: F811
+def screen(chromium, server: Server) -> Screen:
     screen = Screen(chromium, server, box=server.painted.ids[0]).ready()
     screen.go((20, 24, 32))
     return screen
@@ -47,17 +55,14 @@ def test_nothing_overlaps_neuroglancers_controls(screen: Screen):
 
 
 def test_all_of_the_strip_is_on_the_screen_without_scrolling(screen: Screen):
-    assert screen.ask("(s => s.scrollHeight <= s.clientHeight && s.scrollWidth <= s.clientWidth)(document.querySelector('#rondel-strip'))")
-    cut = screen.ask(
-        "[...document.querySelectorAll('#rondel-strip button')].filter((b) => b.offsetParent && b.scrollWidth > b.clientWidth).map((b) => b.textContent)"
-    )
-    assert cut == []
+    assert screen.ask(FITS)
+    assert screen.ask(CUT) == []
 
 
 def test_help_lists_every_tool_and_key(screen: Screen):
     screen.press("p", "h")
     text = screen.page.locator("#rondel-help").inner_text()
-    entries = screen.ask("import('./keys.js').then(({ ACTIONS, FREE, TOOLS, shown }) => [...TOOLS, ...ACTIONS, ...FREE].map((e) => [e.says, shown(e.key)]))")
+    entries = screen.ask(ENTRIES)
     assert len(entries) > 20
     assert all(says in text and key in text for says, key in entries)
     screen.press("h")
@@ -163,7 +168,9 @@ def test_done_leads_on_and_counts(screen: Screen):
     screen.said("1 of 4 done", ".rondel-round")
     box = server.row(screen.shown).box
     outline = screen.ask("rondel.adapter.viewer.layerManager.getLayerByName('box').layer.toJSON().annotations[0]")
-    assert np.allclose(outline["pointA"], np.array(box.start) - 0.5) and np.allclose(outline["pointB"], np.array(box.stop) - 0.5)
+    assert np.allclose(outline["pointA"], np.array(box.start) - 0.5) and np.allclose(
+        outline["pointB"], np.array(box.stop) - 0.5
+    )
     centre = screen.ask("rondel.adapter.center()")
     assert all(a <= v < b for a, v, b in zip(box.start, centre, box.stop))
     middle = [n // 2 for n in box.shape]
@@ -199,7 +206,7 @@ def test_active_seconds_reach_the_box(screen: Screen):
     assert 1.4 < spent <= time.monotonic() - began + 0.5
 
 
-def test_name_is_asked_for_once(chromium, server: Server):  # noqa: F811
+def test_name_is_asked_for_once(chromium, server: Server):
     screen = Screen(chromium, server, person=None, box=server.painted.ids[1]).ready()
     field = screen.page.get_by_placeholder("your name")
     field.fill("carla")

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from rondel.store.box import Box
 
-from .browser import Screen, Server, chromium, server, shared_server  # noqa: F401
+from .browser import Screen, Server
 from .painted_project import BOXES, SHAPE
 
 
 @pytest.fixture
-def screen(chromium, server: Server) -> Screen:  # noqa: F811
+def screen(chromium, server: Server) -> Screen:
     return Screen(chromium, server, box=server.painted.ids[0]).ready()
 
 
@@ -111,7 +111,7 @@ def test_stroke_over_the_border_stays_in_the_box(screen: Screen):
 
 @pytest.mark.parametrize("index, axis", [(1, 0), (1, 2), (2, 0), (3, 1)])
 @pytest.mark.parametrize("flat", [True, False])
-def test_boxes_of_odd_shapes_and_single_sections(chromium, server: Server, index: int, axis: int, flat: bool):  # noqa: F811
+def test_boxes_of_odd_shapes_and_single_sections(chromium, server: Server, index: int, axis: int, flat: bool):
     screen = Screen(chromium, server, box=server.painted.ids[index]).ready()
     shape = BOXES[index].shape
     middle = [n // 2 for n in shape]

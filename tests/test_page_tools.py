@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rondel.store.box import Box
 
-from .browser import Screen, Server, chromium, server, shared_server  # noqa: F401
+from .browser import Screen, Server
 from .painted_project import BOXES
 
 START, SHAPE = np.array(BOXES[0].start), BOXES[0].shape
@@ -13,7 +13,7 @@ BLOB = tuple(np.array((28, 40, 48)) - START)
 
 
 @pytest.fixture
-def screen(chromium, server: Server) -> Screen:  # noqa: F811
+def screen(chromium, server: Server) -> Screen:
     screen = Screen(chromium, server, box=server.painted.ids[0]).ready()
     screen.go(BLOB)
     return screen
@@ -42,7 +42,9 @@ def test_fill_in_the_slice_and_in_space(screen: Screen):
     screen.press("p", "f", "2")
     screen.click(0, (20, 30, 10))
     disk = screen.settle()
-    assert (disk[20, :, :30] == 2).all() and not (np.delete(disk, 20, 0) == 2).any() and not (disk == 2)[:, :, 30:].any()
+    assert (
+        (disk[20, :, :30] == 2).all() and not (np.delete(disk, 20, 0) == 2).any() and not (disk == 2)[:, :, 30:].any()
+    )
     screen.press("t")
     screen.click(0, (20, 14, 40))
     assert (screen.settle()[18:26, 10:20, 32:50] == 2).all()

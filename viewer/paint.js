@@ -17,7 +17,8 @@ import { Tools } from "./tools.js";
 /** @typedef {import("./sync.js").Message} Message */
 
 const SECONDS_EVERY = 10;
-const PROBE_FOR = 10000;
+const WAIT_FOR = 30000;
+const PROBE_FOR = 3000;
 const PROBE_EVERY = 50;
 const NAME = "rondel-person";
 
@@ -362,12 +363,14 @@ function sessionOf(path) {
 /** Wait for Neuroglancer, look for the names that are needed, and start. */
 function start() {
   const began = performance.now();
+  let found = Infinity;
   const look = () => {
     const viewer = findViewer();
     const adapter = viewer && new Adapter(viewer);
-    const missing = adapter ? adapter.missing() : ["viewer"];
-    const patient = performance.now() - began < PROBE_FOR;
-    if (missing.length && patient) return setTimeout(look, PROBE_EVERY);
+    const missing = adapter?.missing() ?? ["viewer"];
+    const now = performance.now();
+    if (adapter) found = Math.min(found, now);
+    if (missing.length && now < Math.min(found + PROBE_FOR, began + WAIT_FOR)) return setTimeout(look, PROBE_EVERY);
     Object.assign(window, { rondel: new Page(missing.length ? null : adapter ?? null, missing) });
   };
   look();

@@ -1,0 +1,98 @@
+"""The view of a whole volume: its boxes by state, and a click on an outline opens a box."""
+
+import pytest
+from rondel.store import label_boxes
+from rondel.store.project import open_project
+from rondel.store.records import State
+
+from .browser import DRAWN, Screen, Server
+from .painted_project import BOXES
+
+PLACE = """([axis, point]) => {
+  const { adapter } = window.rondel, { viewer } = adapter;
+  const names = viewer.navigationState.coordinateSpace.value.names;
+  const panel = adapter.panels().find((one) => adapter.axis(one) === axis);
+  const m = panel.sliceView.projectionParameters.value.viewProjectionMat;
+  const shown = [...panel.navigationState.pose.displayDimensions.value.displayDimensionIndices];
+  const [a, b, c] = shown.map((i) => point["zyx".indexOf(names[i])]);
+  const clip = [0, 1, 3].map((i) => m[i] * a + m[4 + i] * b + m[8 + i] * c + m[12 + i]);
+  const place = panel.element.getBoundingClientRect();
+  return [
+    place.left + panel.element.clientLeft + ((clip[0] / clip[2] + 1) / 2) * panel.element.clientWidth,
+    place.top + panel.element.clientTop + ((1 - clip[1] / clip[2]) / 2) * panel.element.clientHeight,
+  ];
+}"""
+"""Where a voxel of the volume is drawn."""
+GO = """(point) => {
+  const { position, coordinateSpace } = window.rondel.adapter.viewer.navigationState;
+  position.value = Float32Array.from(coordinateSpace.value.names.map((name) => point["zyx".indexOf(name)]));
+}"""
+
+
+@pytest.fixture
+def screen(chromium, server: Server) -> Screen:
+    with open_project(server.folder) as project:
+        label_boxes.move(project.database, server.painted.ids[3], State.SKIPPED, "ann", why="for a test")
+    screen = Screen(chromium, server, volume="scan")
+    screen.wait(DRAWN)
+    return screen
+
+
+def go(screen: Screen, point: tuple[float, float, float]) -> None:
+    screen.ask(GO, list(point))
+    screen.drawn()
+
+
+def test_boxes_are_listed_and_drawn_by_state(screen: Screen):
+    names = screen.page.locator(".rondel-boxes button").all_inner_texts()
+    assert names == ["◇ ⚑ test box 3 · proposed", "◇ box 1 · proposed", "◇ box 2 · proposed", "» box 4 · skipped"]
+    layers = screen.ask("rondel.adapter.viewer.layerManager.managedLayers.map((l) => l.name)")
+    assert {"image", "proposed", "skipped", "test"} <= set(layers)
+    assert screen.page.locator(".rondel-tools").is_hidden()
+    screen.said("Click a box's outline", ".rondel-reason")
+    assert screen.faults == []
+
+
+def test_state_that_changes_elsewhere_is_seen(screen: Screen):
+    with open_project(screen.server.folder) as project:
+        label_boxes.move(project.database, screen.server.painted.ids[0], State.OPEN, "bob")
+    screen.said("✎ box 1 · open", ".rondel-boxes")
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_click_on_an_outline_opens_the_box(screen: Screen, axis: int):
+    start, stop = BOXES[0].start, BOXES[0].stop
+    middle = [(a + b) // 2 for a, b in zip(start, stop)]
+    go(screen, (middle[0], middle[1], middle[2]))
+    edge = [float(v) for v in middle]
+    other = 2 if axis != 2 else 1
+    edge[other] = stop[other] - 0.5
+    screen.page.mouse.click(*screen.ask(PLACE, [axis, edge]))
+    screen.wait("rondel.sync.head.type === 'box'")
+    assert screen.shown == screen.server.painted.ids[0]
+    screen.ready()
+    screen.press("p")
+    screen.go((20, 24, 32))
+    screen.drag(0, (20, 24, 32), (20, 24, 40))
+    assert screen.settle().any()
+
+
+def test_click_beside_all_outlines_and_a_drag_open_nothing(screen: Screen):
+    go(screen, (25, 35, 50))
+    screen.page.mouse.click(*screen.ask(PLACE, [0, [25, 35, 55]]))
+    place = screen.ask(PLACE, [0, [25, 35, BOXES[0].stop[2] - 0.5]])
+    screen.page.mouse.move(*place)
+    screen.page.mouse.down()
+    screen.page.mouse.move(place[0] + 30, place[1] + 30, steps=3)
+    screen.page.mouse.up()
+    assert screen.ask("[rondel.sync.unsaved, rondel.sync.head.type, rondel.sync.next]") == [0, "view", 1]
+
+
+def test_there_and_back(screen: Screen):
+    screen.page.get_by_text("box 2 · proposed").click()
+    screen.wait("rondel.sync.head.type === 'box'")
+    screen.ready()
+    assert screen.shown == screen.server.painted.ids[1]
+    screen.page.get_by_text("Volume").click()
+    screen.wait("rondel.sync.head.type === 'view'")
+    assert screen.page.locator(".rondel-tools").is_hidden() and screen.ask("rondel.tools.tool") is None
