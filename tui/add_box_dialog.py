@@ -64,7 +64,7 @@ class AddBoxDialog(ModalScreen[Act | None]):
         try:
             said = Content(words.size(self._region(), self._record))
         except UsageError as error:
-            said = Content(words.plain(error)).stylize("$text-warning")
+            said = Content(words.plain(error)).stylize("$warning")
         self.query_one(".hint", Static).update(Content.assemble(said, "\n", keys))
 
     @on(Input.Submitted)

@@ -9,6 +9,7 @@ from textual.widgets import Static
 from ..store.records import LabelBox, State
 from . import words
 from .snapshot import Snapshot
+from .theme import FAINT, QUIET
 
 BAR = 20
 
@@ -40,17 +41,14 @@ synced before the page was told so. Nothing has to be saved by hand.
 
     def choose(self, snapshot: Snapshot, box: LabelBox | None) -> None:
         self._snapshot, self._box = snapshot, box.id if box else None
+        self.border_title = Content(f"Box {box.id} · {words.purpose(box)}" if box else "Box")  # type: ignore[assignment]
         self._draw()
 
     def _draw(self) -> None:
         if self._snapshot is None:
             return
         box = self._snapshot.box(self._box)
-        title = f"Box {box.id} · {words.purpose(box)}" if box else "Box"
-        self.border_title = Content(title)  # type: ignore[assignment]
-        content = (
-            facts(self._snapshot, box, time.time()) if box else Content("no box is selected").stylize("$text-muted")
-        )
+        content = facts(self._snapshot, box, time.time()) if box else Content("no box is selected").stylize(QUIET)
         if content != self.content:
             self.update(content)
 
@@ -85,7 +83,7 @@ def facts(snapshot: Snapshot, box: LabelBox, now: float) -> Content:
 
 
 def _line(name: str, content: Content) -> Content:
-    return Content.assemble((f"{name:<9}", "$text-muted"), content)
+    return Content.assemble((f"{name:<9}", QUIET), content)
 
 
 def _place(snapshot: Snapshot, box: LabelBox) -> str:
@@ -101,15 +99,13 @@ def _priority(snapshot: Snapshot, box: LabelBox) -> Content:
     most = max(peers, default=0.0)
     done, rest = words.bar(box.priority / most if most > 0 else 0.0, BAR)
     rank = f"{peers.index(box.priority) + 1} of {len(peers)}" if box.priority in peers else ""
-    return Content.assemble(
-        (done, "$primary"), (rest, "$text-disabled"), f"  {box.priority:.3f}, number {rank}" if rank else ""
-    )
+    return Content.assemble((done, "$primary"), (rest, FAINT), f"  {box.priority:.3f}, number {rank}" if rank else "")
 
 
 def _saved(snapshot: Snapshot, box: LabelBox, now: float) -> Content:
     saves = snapshot.saves.get(box.id)
     if saves is None:
-        return Content("nothing painted yet").stylize("$text-muted")
+        return Content("nothing painted yet").stylize(QUIET)
     who = f" by {words.plain(saves.person, 30)}" if saves.person else ""
     text = f"{words.counted(saves.edits, 'edit')}, the last {words.ago(saves.at, now)}{who}"
     return Content.assemble(("✔ ", "bold $success"), text)

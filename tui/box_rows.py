@@ -15,7 +15,7 @@ ORDERS: tuple[Order, ...] = ("due", "number", "priority", "state", "edits", "min
 PAGE = 500
 """Rows that are shown at once: a table of 10,000 rows takes seconds to fill."""
 STATES = (State.OPEN, State.PROPOSED, State.DONE, State.SKIPPED)
-COLOURS = {State.OPEN: "yellow", State.DONE: "green", State.SKIPPED: "bright_black", State.PROPOSED: ""}
+COLOURS = {State.OPEN: "yellow", State.DONE: "green", State.SKIPPED: "dim", State.PROPOSED: ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def heading(column: Column, snapshot: Snapshot) -> str:
 def cells(box: LabelBox, snapshot: Snapshot, chosen: Sequence[Column]) -> list[Text]:
     """Write one box's row."""
     style = COLOURS.get(box.state, "")
-    quiet = "bright_black" if box.state == State.SKIPPED else ""
+    quiet = "dim" if box.state == State.SKIPPED else ""
     return [Text(_cell(box, snapshot, c), style if c.name == "state" else quiet, no_wrap=True) for c in chosen]
 
 

@@ -56,8 +56,8 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
 
     BINDINGS = [
         Binding("slash", "filter", "filter", key_display="/"),
-        Binding("comma", "order", "order", key_display=","),
-        Binding("full_stop", "rounds", "all rounds", key_display="."),
+        Binding("comma", "order", "order", key_display=",", show=False),
+        Binding("full_stop", "rounds", "all rounds", key_display=".", show=False),
         Binding("less_than_sign", "page(-1)", "page back", show=False),
         Binding("greater_than_sign", "page(1)", "page on", show=False),
         Binding("escape", "clear", "clear filter", show=False),

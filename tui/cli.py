@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from ..store.errors import ProjectError, RondelError, SpaceError, UsageError
-from . import door, verbs_label, verbs_models, verbs_round, verbs_serve, verbs_setup
+from ..store.errors import RondelError, UsageError
+from . import door, screens, verbs_label, verbs_models, verbs_round, verbs_serve, verbs_setup, words
 
 Mistyped: type[Exception] = typer.BadParameter.__bases__[0]
 """The usage error of the click that typer brings along, wherever that is."""
@@ -42,13 +42,17 @@ def before_verb(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Annotation rounds for volumes too large to look through; without a verb, the project's state and what is due.
+    """Annotation rounds for volumes too large to look through; without a verb, the screens.
+
+    Where there is no terminal, the project's state and what is due are printed instead.
 
     Example: rondel demo --auto
     """
     context.obj = door.Door(project or Path(), debug, project is not None)
     if context.invoked_subcommand is not None:
         return
+    if screens.can_show() and (project is None or (project / "project.toml").exists()):
+        raise typer.Exit(screens.show(context.obj.folder))
     if not (context.obj.folder / "project.toml").exists() and project is None:
         door.say("no project here: 'rondel demo' makes one to try, 'rondel quick IMAGE --classes …' one of your image")
         return
@@ -107,14 +111,8 @@ def main() -> None:
 
 def _named(error: Exception) -> RondelError:
     """Return an error as one that has a hint and an exit code."""
-    if isinstance(error, RondelError):
-        return error
-    if isinstance(error, sqlite3.DatabaseError):
-        return ProjectError(f"project.db cannot be used: {error}", "restore the newest file of backups/")
-    if isinstance(error, OSError):
-        return SpaceError(
-            f"{error.filename or 'a file'}: {error.strerror or error}", "see that it is there and may be used"
-        )
+    if isinstance(error, (RondelError, OSError, sqlite3.DatabaseError)):
+        return words.known(error)
     verb = getattr(getattr(error, "ctx", None), "command_path", "rondel")
     return UsageError(getattr(error, "format_message", error.__str__)().rstrip("."), f"see '{verb} --help'")
 

@@ -10,15 +10,18 @@ from ..store import project as projects
 from ..store.errors import UsageError
 from ..store.project import Project
 from ..store.records import RoundState
-from . import browser, door
+from . import browser, door, screens
 
 SHAPE = (128, 208, 208)
 SPACING_NM = (16.0, 8.0, 8.0)
 NAME = "tissue"
 
 
-def run(folder: Path, *, auto: bool, rounds: int, seed: int, serve: bool) -> None:
-    """Make the demo project, and with `auto` answer its rounds from the truth."""
+def run(folder: Path, *, auto: bool, rounds: int, seed: int, serve: bool) -> int:
+    """Make the demo project, and with `auto` answer its rounds from the truth, else open the screens.
+
+    Returns the exit code.
+    """
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty", "name a new folder: rondel demo FOLDER")
     classes = _make_volume(folder, seed)
@@ -45,8 +48,10 @@ def run(folder: Path, *, auto: bool, rounds: int, seed: int, serve: bool) -> Non
         if auto:
             _answer_rounds(project, folder, rounds)
         door.say(f"project {folder / 'project'}", *door.status_lines(project))
-        if serve:
+        shown = not auto and serve and screens.can_show()
+        if serve and not shown:
             browser.offer_later(project)
+    return screens.show(folder / "project") if shown else 0
 
 
 def _make_volume(folder: Path, seed: int) -> list[str]:

@@ -7,6 +7,7 @@ from textual.widgets import Static
 from . import words
 from .messages import Said
 from .next_step import Step
+from .theme import QUIET
 
 
 class DueLine(Static):
@@ -50,6 +51,6 @@ class DueLine(Static):
         if self._said is None or spare < 16:
             self.update(left)
             return
-        style = "$text-error" if self._said.mistake else "$text-muted"
+        style = "$error" if self._said.mistake else QUIET
         said = Content(words.plain(self._said.text, spare)).stylize(style)
         self.update(Content.assemble(left, " " * (room - left.cell_length - said.cell_length), said))

@@ -5,6 +5,7 @@ from textual.widgets import Static
 
 from . import words
 from .snapshot import Running, Snapshot, progress_of_round
+from .theme import FAINT
 
 Part = tuple[str, str]
 
@@ -35,7 +36,7 @@ class Headline(Static):
                 kept.append((text, style))
             elif not kept:
                 kept.append((words.plain(text, room), style))
-        line = Content("  ·  " if sum(len(t) + 5 for t, _ in kept) <= room + 5 else " · ").stylize("$text-disabled")
+        line = Content("  ·  " if sum(len(t) + 5 for t, _ in kept) <= room + 5 else " · ").stylize(FAINT)
         self.update(line.join([Content(text).stylize(style) for text, style in kept]))
 
 

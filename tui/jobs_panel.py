@@ -10,8 +10,9 @@ from ..store.records import ENDED, Job, JobState
 from . import words
 from .follow import amount
 from .snapshot import Running, Snapshot
+from .theme import FAINT, QUIET
 
-GLYPHS = {JobState.DONE: ("✔", "$success"), JobState.CANCELLED: ("–", "$text-muted")}
+GLYPHS = {JobState.DONE: ("✔", "$success"), JobState.CANCELLED: ("–", QUIET)}
 
 
 class JobsPanel(Static, can_focus=True):
@@ -32,6 +33,7 @@ them with their logs, and there a job can be cancelled: what it has done is kept
         self._snapshot: Snapshot | None = None
 
     def on_mount(self) -> None:
+        self.border_title = Content("Jobs")  # type: ignore[assignment]
         self.set_interval(1.0, self._draw)
 
     def show(self, snapshot: Snapshot) -> None:
@@ -45,7 +47,6 @@ them with their logs, and there a job can be cancelled: what it has done is kept
         if self._snapshot is None or self.size.width < 10:
             return
         running = self._snapshot.running
-        self.border_title = Content("Jobs")  # type: ignore[assignment]
         self.border_subtitle = Content(f"{len(running)} running" if running else "")  # type: ignore[assignment]
         content = jobs(self._snapshot, self.size.width, time.time())
         if content != self.content:
@@ -60,7 +61,7 @@ def jobs(snapshot: Snapshot, width: int, now: float) -> Content:
     ended = [job for job in snapshot.jobs if job.state in ENDED][:4]
     lines += [_ended(job, width, now) for job in ended]
     if not lines:
-        return Content("Nothing has run yet.\n\nspace: what is due").stylize("$text-muted")
+        return Content("Nothing has run yet.\n\nspace: what is due").stylize(QUIET)
     return Content("\n").join(lines)
 
 
@@ -68,27 +69,27 @@ def _running(running: Running, width: int, now: float) -> list[Content]:
     job, progress = running.job, running.progress
     spent = words.duration(now - (job.started or job.created))
     if progress is None:
-        said = f"job {job.id} {job.kind}: starts"
-        return [Content.assemble((words.plain(said, width - 8), "bold"), (f"  {spent}", "$text-muted"))]
+        said = f"job {job.id}, {job.kind}: starts"
+        return [Content.assemble((words.plain(said, width - 8), "bold"), (f"  {spent}", QUIET))]
     left = f"{words.duration(running.seconds_left)} left" if running.seconds_left is not None else ""
     end = f" {100 * running.share:3.0f} %  {left:<11}"
-    stage = words.plain(f"{job.kind} {job.id}: {progress.stage}", max(12, width // 2 - 4))
+    stage = words.plain(f"job {job.id}, {job.kind}: {progress.stage}", max(12, width // 2 - 4))
     bar, rest = words.bar(running.share, max(4, width - len(stage) - len(end) - 2))
-    head = Content.assemble((stage, "bold"), "  ", (bar, "$primary"), (rest, "$text-disabled"), end)
+    head = Content.assemble((stage, "bold"), "  ", (bar, "$primary"), (rest, FAINT), end)
     rate = f"{amount(running.rate)}{progress.unit}/s" if running.rate else ""
     amounts = f"{progress.done:,.0f} of {progress.total:,.0f} {progress.unit}"
     facts = [f"running {spent}", amounts, rate, words.plain(progress.text, 24)]
     detail = words.plain("  " + " · ".join(fact for fact in facts if fact), width)
     spare = width - len(detail) - 3
     line = words.sparkline(running.losses, min(40, spare)) if spare >= 6 and len(running.losses) > 1 else ""
-    return [head, Content.assemble((detail, "$text-muted"), " " if line else "", (line, "$accent"))]
+    return [head, Content.assemble((detail, QUIET), " " if line else "", (line, "$accent"))]
 
 
 def _ended(job: Job, width: int, now: float) -> Content:
-    glyph, style = GLYPHS.get(job.state, ("!", "$text-error"))
+    glyph, style = GLYPHS.get(job.state, ("!", "$error"))
     took = words.duration(job.ended - job.started) if job.started and job.ended else "–"
-    said = f"{job.kind} {job.id} {job.state} after {took}, {words.ago(job.ended or job.created, now)}"
+    said = f"job {job.id}, {job.kind}: {job.state} after {took}, {words.ago(job.ended or job.created, now)}"
     if job.error and job.state in (JobState.FAILED, JobState.LOST):
         said += f": {job.error}"
-    quiet = "$text-muted" if job.state in GLYPHS else "$text-error"
+    quiet = QUIET if job.state in GLYPHS else "$error"
     return Content.assemble((f"{glyph} ", style), (words.plain(said, width - 2), quiet))

@@ -9,6 +9,7 @@ from textual.widgets import Static
 
 from . import words
 from .snapshot import Person, Server, Snapshot
+from .theme import QUIET
 
 
 class LinkPanel(Static, can_focus=True):
@@ -59,17 +60,17 @@ def lines(snapshot: Snapshot, starting: bool) -> Content:
             if starting
             else "No page is served.\n\no: start it, and open the box"
         )
-        return Content.assemble((wait, "$text-muted"), "\n", _saved(snapshot))
-    tunnel = Content.assemble(("elsewhere, once: ", "$text-muted"), (words.plain(server.tunnel), "bold"))
+        return Content.assemble((wait, QUIET), "\n", _saved(snapshot))
+    tunnel = Content.assemble(("elsewhere, once: ", QUIET), (words.plain(server.tunnel), "bold"))
     link = Content.styled(server.link, Style(underline=True, link=server.link))
     return Content("\n").join([link.stylize("$primary"), tunnel, _people(server), _saved(snapshot)])
 
 
 def _people(server: Server) -> Content:
     if server.people is None:
-        return Content(f"◌ the server on {words.plain(server.host, 40)} does not answer here").stylize("$text-warning")
+        return Content(f"◌ the server on {words.plain(server.host, 40)} does not answer here").stylize("$warning")
     if not server.people:
-        return Content("○ no page is open").stylize("$text-muted")
+        return Content("○ no page is open").stylize(QUIET)
     seen = ", ".join(f"{words.plain(p.name or 'somebody', 24)} ({_sight(p)})" for p in server.people)
     count = words.counted(len(server.people), "page")
     return Content.assemble(("● ", "$success"), f"{count} open: {seen}")
@@ -81,7 +82,7 @@ def _sight(person: Person) -> str:
 
 def _saved(snapshot: Snapshot) -> Content:
     if not snapshot.edits:
-        return Content("○ no strokes yet: each is saved as it is painted").stylize("$text-muted")
+        return Content("○ no strokes yet: each is saved as it is painted").stylize(QUIET)
     saved = f"{words.counted(snapshot.edits, 'stroke')} saved, {snapshot.pending} waiting"
     glyph = ("◌ ", "$warning") if snapshot.pending else ("✔ ", "$success")
     return Content.assemble(glyph, saved)

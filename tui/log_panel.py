@@ -44,9 +44,7 @@ def _text(moment: float, said: Said):
 
     style = "red" if said.mistake else ""
     hint = f"; {words.plain(said.hint)}" if said.hint else ""
-    return Text.assemble(
-        (f"{words.clock(moment)} ", "bright_black"), (words.plain(said.text), style), (hint, "bright_black")
-    )
+    return Text.assemble((f"{words.clock(moment)} ", "dim"), (words.plain(said.text), style), (hint, "dim"))
 
 
 class LogScreen(Screen[None]):

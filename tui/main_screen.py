@@ -19,7 +19,7 @@ from textual.events import Resize
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from ..store.records import LabelBox, Purpose, State
 from . import actions
@@ -31,14 +31,17 @@ from .dialogs import AskLine, Confirm
 from .due_line import DueLine
 from .headline import Headline
 from .jobs_panel import JobsPanel
+from .key_line import KeyLine
+from .learning import read_arms
 from .link_panel import LinkPanel
 from .log_panel import Line, LogPanel
-from .messages import Act, BoxChosen, CopyText, Said
+from .messages import Act, BoxChosen, CopyText, PreviewWanted, Said
 from .next_step import next_step
 from .preview_panel import PreviewPanel
 from .rounds_panel import RoundsPanel
 from .snapshot import Snapshot
 from .tab_line import TabLine
+from .theme import QUIET
 
 PANELS = ("boxes", "box", "preview", "rounds", "curve", "jobs", "link", "log")
 """In the order of their number keys."""
@@ -106,14 +109,14 @@ class MainScreen(Screen[None]):
             &.tab-rounds { #right, #progress { display: block; } }
             &.tab-jobs { #columns { display: none; } #bottom { display: block; } }
         }
-        &.-tiny { #tiny { display: block; } #all, Headline, DueLine, Footer, TabLine { display: none; } }
+        &.-tiny { #tiny { display: block; } #all, Headline, DueLine, KeyLine, TabLine { display: none; } }
     }
     """
 
     BINDINGS = [
         Binding("space", "due", "what is due", show=False),
         Binding("o", "open", "open"),
-        Binding("c", "copy_link", "copy link"),
+        Binding("c", "copy_link", "link"),
         Binding("d", "done", "done"),
         Binding("s", "skip", "skip"),
         Binding("e", "reopen", "re-open"),
@@ -152,13 +155,14 @@ class MainScreen(Screen[None]):
                 yield LogPanel(id="log", classes="panel")
         yield Static(id="tiny", markup=False)
         yield DueLine()
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.add_class("tab-boxes")
         self._lay_out(self.app.size)
         self.query_one(LogPanel).say(self._log)
         self.show(self.snapshot)
+        self._read_arms()
         self.query_one(BoxesPanel).table.focus()
 
     def on_resize(self, event: Resize) -> None:
@@ -174,6 +178,8 @@ class MainScreen(Screen[None]):
 
     def show(self, snapshot: Snapshot) -> None:
         """Hand a new state to all panels."""
+        if snapshot.jobs is not self.snapshot.jobs:
+            self._read_arms()
         self.snapshot = snapshot
         if self.box is not None:
             self.box = snapshot.box(self.box.id) or self.box
@@ -185,7 +191,11 @@ class MainScreen(Screen[None]):
                 continue
             panel.show(snapshot)  # type: ignore[attr-defined]
         self._number_panels()
-        self.refresh_bindings()
+        self._show_keys()
+
+    def _read_arms(self) -> None:
+        """Ask for the curves of simulations, which lie beside the project's own."""
+        self.post_message(Act(read_arms, self.query_one(CurvePanel).show_arms))
 
     def say(self, lines: list[Line]) -> None:
         self.query_one(LogPanel).say(lines)
@@ -203,7 +213,7 @@ class MainScreen(Screen[None]):
             panel = self.query_one(f"#{name}")
             title = Content.from_markup(panel.border_title or "")
             if not title.plain.startswith(f"{n} "):
-                panel.border_title = Content.assemble((f"{n} ", "$text-muted"), title)  # type: ignore[assignment]
+                panel.border_title = Content.assemble((f"{n} ", QUIET), title)  # type: ignore[assignment]
 
     @on(BoxChosen)
     def _chosen(self, event: BoxChosen) -> None:
@@ -212,7 +222,13 @@ class MainScreen(Screen[None]):
         self.query_one(BoxPanel).choose(self.snapshot, event.box)
         self.query_one(PreviewPanel).choose(self.snapshot, event.box)
         self._number_panels()
-        self.refresh_bindings()
+        self._show_keys()
+
+    @on(PreviewWanted)
+    def _pass_on(self, event: PreviewWanted) -> None:
+        """Hand a wish to the app: Textual bubbles no message past the one in whose handler it was made."""
+        event.stop()
+        self.app.post_message(PreviewWanted(event.request))
 
     @on(RoundsPanel.Chosen)
     def _round_chosen(self, event: RoundsPanel.Chosen) -> None:
@@ -322,7 +338,7 @@ class MainScreen(Screen[None]):
         self.call_after_refresh(_focus_inside, panel)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Dim the keys that have nothing to act on."""
+        """Leave out the keys that have nothing to act on."""
         state = self.box.state if self.box else None
         legal = {
             "open": True,
@@ -333,7 +349,14 @@ class MainScreen(Screen[None]):
             "copy_link": self.snapshot.server is not None,
             "more": not self.snapshot.computing,
         }
-        return True if legal.get(action, True) else None
+        return legal.get(action, True)
+
+    def _show_keys(self) -> None:
+        self.refresh_bindings()
+        self.call_after_refresh(self.query_one(KeyLine).show)
+
+    def on_descendant_focus(self) -> None:
+        self.query_one(KeyLine).show()
 
 
 def _focus_inside(panel: Widget) -> None:

@@ -69,7 +69,7 @@ n/a with fewer than two of them. `enter` lists the boxes of a round.
         cursor = table.cursor_row
         table.clear()
         for cells, entry in zip(rows, snapshot.rounds):
-            style = "bright_black" if entry.state == RoundState.CLOSED else ""
+            style = "dim" if entry.state == RoundState.CLOSED else ""
             table.add_row(*(Text(cell, style if name == "state" else "") for cell, (name, _) in zip(cells, COLUMNS)))
         self._rows, self._numbers = rows, [entry.number for entry in snapshot.rounds]
         table.move_cursor(row=len(rows) - 1 if at_end else cursor)

@@ -7,6 +7,8 @@ from textual.events import Click
 from textual.message import Message
 from textual.widgets import Static
 
+from .theme import QUIET
+
 
 class TabLine(Static):
     """The tabs of the narrow layout."""
@@ -42,7 +44,7 @@ class TabLine(Static):
     def show(self, tab: str) -> None:
         self._tab = tab
         parts = [
-            Content(f" {title} ").stylize("bold $background on $primary" if name == tab else "$text-muted")
+            Content(f" {title} ").stylize("bold $background on $primary" if name == tab else QUIET)
             for name, (title, _) in self.TABS.items()
         ]
         self.update(Content(" ").join(parts))

@@ -2,6 +2,8 @@
 
 from textual.theme import Theme
 
+QUIET, FAINT = "$foreground 60%", "$foreground 30%"
+"""Styles of what is said beside the point, and of what is hardly said; they follow whatever theme is chosen."""
 THEME = Theme(
     name="rondel",
     primary="#5b8fb9",

@@ -201,15 +201,16 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the volume and of the project.")] = 0,
     serve: Serve = True,
 ) -> None:
-    """Generate a volume that looks like tissue, make a project of it, propose the first boxes and open the page.
+    """Generate a volume that looks like tissue, make a project of it, propose the first boxes and open the screens.
 
-    With --auto an oracle answers from the truth for three rounds, and the learning curve is printed and saved.
+    Where there is no terminal, the page's link is printed instead. With --auto an oracle answers from the truth for
+    three rounds, and the learning curve is printed and saved.
 
     Example: rondel demo --auto
     """
     from . import demo as demo_module
 
-    demo_module.run(folder, auto=auto, rounds=rounds_, seed=seed, serve=serve)
+    raise typer.Exit(demo_module.run(folder, auto=auto, rounds=rounds_, seed=seed, serve=serve))
 
 
 def _request(name, image, spacing, unit, axes, level, time, channel) -> dict[str, Any]:
