@@ -146,6 +146,22 @@ def test_a_session_whose_box_is_gone_is_dropped_and_the_others_stay(folder):
         assert served.browse("GET", f"/v/{gone}/").status == served.browse("GET", "/v/old/").status == 403
 
 
+def test_a_page_whose_image_is_out_of_reach_is_kept_until_it_is_back(folder):
+    with running(folder) as served:
+        token = served.open("?box=1")
+        path = chunk_path(served, token)
+        served.stop()
+    image = folder / "scan.ome.zarr"
+    image.rename(folder / "away")
+    with running(folder) as served:
+        heard = served.browse("GET", f"/v/{token}/")
+        assert heard.status == 404 and b"scan" in heard.body and b"paint.js" not in heard.body
+        assert served.browse("GET", path).status == 200
+        (folder / "away").rename(image)
+        assert b"paint.js" in served.browse("GET", f"/v/{token}/").body
+        assert "layers" in first_events(served, token, "")["s"]["s"]
+
+
 def test_another_tunnel_gets_addresses_of_its_own(served):
     token = served.open("?box=1")
     assert f"http://{served.host}/s/" in json.dumps(first_events(served, token, ""))

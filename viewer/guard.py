@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.client import responses
 from typing import Literal, NamedTuple
+from weakref import WeakSet
 
 from tornado.httputil import (
     HTTPConnection,
@@ -24,7 +25,7 @@ from tornado.httputil import (
     ResponseStartLine,
 )
 from tornado.routing import Router
-from tornado.web import Application, OutputTransform
+from tornado.web import Application, OutputTransform, RequestHandler
 
 from ..store.writer import BODY_BYTES
 
@@ -108,20 +109,29 @@ class Guard(Router):
         self.failures = Failures()
         self.closing = False
         """Nothing is begun any more."""
+        self.begun: WeakSet[HTTPServerRequest] = WeakSet()
+        """What verbs asked for and was not answered yet."""
 
     def find_handler(self, request: HTTPServerRequest, **kwargs) -> HTTPMessageDelegate:
         status, rule = self.judge(request)
         if status == 401 and self.failures.too_many(request.remote_ip or ""):
             status = 429
-        elif status == 200 and self.closing:
-            status = 503
+        elif status == 200 and self.closing:  # as if nobody listened any more: whoever asks tries again
+            request.connection.close()  # type: ignore[union-attr]
+            return HTTPMessageDelegate()
         if status != 200 or rule is None:
             request.connection.set_max_body_size(DRAINED)  # type: ignore[union-attr]
             return Refusal(request.connection, request.method or "", status)  # type: ignore[arg-type]
         request.connection.set_max_body_size(rule.body)  # type: ignore[union-attr]
+        if rule.proof == "key":
+            self.begun.add(request)
         if request.path.startswith("/s/"):
             request.path = request.path[request.path.index("/data/") :]
         return self.app.find_handler(request, **kwargs) or Refusal(request.connection, request.method or "", 404)  # type: ignore[arg-type]
+
+    def answered(self, handler: RequestHandler) -> None:
+        """Hear that a route has answered: the `log_function` of an application, which writes down nothing."""
+        self.begun.discard(handler.request)
 
     def judge(self, request: HTTPServerRequest) -> tuple[int, Rule | None]:
         """Return 200 and the rule that lets a request through, or the status that refuses it."""

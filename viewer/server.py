@@ -98,7 +98,9 @@ class _Server:
                 await self.sessions.restore(self.serving.sessions)
                 self.desk.start(self.sessions)
                 self.desk.lacking = Fallback(self.desk).bind
-                guard = Guard(self.application(), self.credentials, self.hosts, self.sessions.get)
+                app = self.application()
+                guard = Guard(app, self.credentials, self.hosts, self.sessions.get)
+                app.settings["log_function"] = guard.answered  # tornado's own writes down addresses, which hold tokens
                 http = HTTPServer(guard, max_body_size=BODY_BYTES, body_timeout=SLOWEST_BODY_SECONDS)
                 http.add_sockets(self.sockets)
                 self.sessions.save()
@@ -107,6 +109,7 @@ class _Server:
                 guard.closing = True
                 http.stop()
                 self.desk.stop()
+                await _until(lambda: not guard.begun, CLOSING_SECONDS)
             finally:
                 await asyncio.to_thread(self.scribe.stop)  # what was begun is written, and answered
             with suppress(TimeoutError):
@@ -126,7 +129,6 @@ class _Server:
                 *write.routes(self.desk),
             ],
             transforms=[SafeHeaders],
-            log_function=lambda handler: None,  # tornado's own would write down addresses, and they hold tokens
             websocket_max_message_size=SMALL_BODY,
             websocket_ping_interval=PING_SECONDS,
         )
@@ -149,6 +151,12 @@ class _Server:
             serving.save(self.folder, self.serving)
         except OSError as error:  # pages go on; only a restart would not know them
             log.warning("serve.json could not be written: %s", error.strerror)
+
+
+async def _until(done: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
 
 
 def _first_signal() -> "asyncio.Future[signal.Signals]":

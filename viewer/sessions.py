@@ -169,11 +169,11 @@ class Sessions:
         session.resumed = False
 
     async def _draw(self, session: Session) -> None:
+        if session.box is not None:
+            await self.prepare(session)  # first, so that a page goes on painting where only its image is out of reach
         state, session.volume, session.model = await asyncio.to_thread(
             self._reading, _compose, session.prefix, session.box, session.volume, session.serial, session.model
         )
-        if session.box is not None:
-            await self.prepare(session)
         session.viewer.set_state(state)
 
     def _reading(self, function: Callable, *arguments: Any) -> Any:
