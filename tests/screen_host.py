@@ -88,6 +88,12 @@ def drive(shown: Widget | Screen, steps: Steps, folder: Path | None = None, size
     return host
 
 
+async def settle(pilot: Pilot) -> None:
+    """Wait until what was asked for is done and drawn."""
+    for _ in range(3):
+        await pilot.pause()
+
+
 def look(folder: Path) -> Snapshot:
     with open_project(folder) as project:
         return snapshot.read(project, None)

@@ -66,6 +66,8 @@ Each is a process of its own: it goes on when these screens are closed or the co
     def __init__(self, snapshot: Snapshot) -> None:
         super().__init__()
         self.snapshot = snapshot
+        self._chosen = 0
+        """The job that the cursor stays on when others begin; 0 is the newest, whichever that is."""
         self._shown: tuple[int, str] = (0, "")
         """Whose log is shown, and its text."""
 
@@ -123,18 +125,19 @@ Each is a process of its own: it goes on when these screens are closed or the co
         return True
 
     @on(DataTable.RowHighlighted)
-    def _chosen(self) -> None:
+    def _choose(self) -> None:
+        self._chosen = self.job.id if self.job and self.query_one(DataTable).cursor_row else 0
         self._describe()
         self._ask_log()
         self.refresh_bindings()
 
     def _list(self) -> None:
-        table, chosen = self.query_one(DataTable), self.job
+        table, chosen = self.query_one(DataTable), self._chosen
         table.clear()
         for job in self.snapshot.jobs[:MOST]:
             table.add_row(*cells(job), key=str(job.id))
         ids = [job.id for job in self.snapshot.jobs[:MOST]]
-        table.move_cursor(row=ids.index(chosen.id) if chosen and chosen.id in ids and table.cursor_row else 0)
+        table.move_cursor(row=ids.index(chosen) if chosen in ids else 0)
         self._describe()
 
     def _update(self) -> None:
@@ -142,7 +145,7 @@ Each is a process of its own: it goes on when these screens are closed or the co
         for job in self.snapshot.jobs[:MOST]:
             for head, cell in zip(HEADS, cells(job)):
                 if table.get_cell(str(job.id), head) != cell:
-                    table.update_cell(str(job.id), head, cell)
+                    table.update_cell(str(job.id), head, cell, update_width=True)
         self.refresh_bindings()
 
     def _describe(self) -> None:

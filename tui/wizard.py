@@ -197,6 +197,8 @@ class Wizard(Screen[Path | None]):
         self.action_next()
 
     def _show_offered(self, names: list[str]) -> None:
+        if not self.is_attached:
+            return
         offered = self.query_one("#offered", OptionList)
         offered.add_options(Option(Text(words.plain(name)), id=name) for name in names)
         offered.display = bool(names)
@@ -208,6 +210,8 @@ class Wizard(Screen[Path | None]):
 
     def _show_found(self, found: Found) -> None:
         """Fill the second page with what the image says."""
+        if not self.is_attached:
+            return
         self.busy, self._found = False, found
         kept = "It is read where it is." if found.referenced else "It is copied into the project as OME-Zarr."
         shape = " × ".join(str(n) for n in found.levels[0].shape)
@@ -298,7 +302,8 @@ class Wizard(Screen[Path | None]):
     def _show_progress(self, found: tuple[Job, Progress | None]) -> None:
         job, progress = found
         started = self._started
-        assert started is not None
+        if started is None or not self.is_attached:
+            return
         if job.state == JobState.DONE:
             self.dismiss(started.folder)
         elif job.state in ENDED:
@@ -313,6 +318,8 @@ class Wizard(Screen[Path | None]):
         self._say(text, mistake=False)
 
     def _failed(self, message: str, hint: str) -> None:
+        if not self.is_attached:
+            return
         self.busy = False
         self._say(f"{message}; {hint}" if hint else message)
 
