@@ -38,20 +38,6 @@ from .watcher import Watcher
 FAILURES = (RondelError, OSError, sqlite3.DatabaseError)
 ECHO_SECONDS = 3.0
 """For so long, what a person did is not reported again as news."""
-KEYS = """
-### Keys
-| key | does | key | does |
-| --- | --- | --- | --- |
-| space | what is due | 1 … 8 | go to a panel |
-| o, enter | open the box in the page | c · C | copy the link · the ssh line |
-| d | done | s | skip, with a reason |
-| e | open again | m | propose more boxes |
-| a | add a box by hand | T | protect as a test box |
-| g | go to a box by number | / | filter the boxes |
-| p | preview | tab | next panel |
-| M · J · S · l | models · jobs · settings · log | ctrl+p | all that can be done |
-| ? | this help | q | leave; jobs and the page go on |
-"""
 
 
 class RondelApp(App[None]):
@@ -200,7 +186,7 @@ class RondelApp(App[None]):
         """Say what the focused panel is, and list the keys."""
         chain = [*(self.focused.ancestors_with_self if self.focused else ()), self.screen]
         texts = [node.HELP for node in chain if isinstance(getattr(node, "HELP", None), str)]
-        self.push_screen(Help("\n".join([*texts[:1], KEYS])))
+        self.push_screen(Help(texts[0] if texts else ""))
 
     def action_leave(self) -> None:
         """Go back to the main screen; from there, leave. What is still being done is asked about."""

@@ -50,6 +50,8 @@ COLUMNS = (
     Column("who", 8, 5),
     Column("why it was proposed", 20, 6),
 )
+NUMBERS = ("box", "edits", "min")
+"""Columns whose numbers end under each other."""
 
 
 def arrange(snapshot: Snapshot, view: View) -> list[LabelBox]:
@@ -67,27 +69,27 @@ def arrange(snapshot: Snapshot, view: View) -> list[LabelBox]:
     return sorted(found, key=lambda box: _key(box, snapshot, view.order))
 
 
-def columns(snapshot: Snapshot, width: int) -> list[Column]:
+def columns(snapshot: Snapshot, boxes: Sequence[LabelBox], width: int) -> list[Column]:
     """Choose the columns that fit, two cells apart; the last one takes what is left."""
     offered = [c for c in COLUMNS if c.name != "volume" or len(snapshot.volumes) > 1]
+    heads = [len(heading(c, snapshot)) for c in offered if c.name == "place"]
+    places = max([len(_place(box, snapshot)) for box in boxes] + heads)
+    offered = [c._replace(width=min(places, c.width)) if c.name == "place" else c for c in offered]
     chosen: list[Column] = []
     for column in sorted(offered, key=lambda c: c.rank):
         if sum(c.width + 2 for c in chosen) + column.width + 2 <= width:
             chosen.append(column)
-    chosen.sort(key=COLUMNS.index)
+    chosen.sort(key=offered.index)
     left = width - sum(c.width + 2 for c in chosen)
-    if left > 0 and chosen and chosen[-1].name in ("who", "why it was proposed"):
+    if left > 0 and chosen:
         chosen[-1] = chosen[-1]._replace(width=chosen[-1].width + left)
-    elif left > 0:
-        k = next((k for k, c in enumerate(chosen) if c.name == "place"), len(chosen) - 1)
-        chosen[k] = chosen[k]._replace(width=chosen[k].width + min(left, 6))
     return chosen
 
 
 def heading(column: Column, snapshot: Snapshot) -> str:
     """Write a column's head; places say their unit."""
     if column.name != "place":
-        return column.name
+        return f"{column.name:>5}" if column.name in NUMBERS else column.name
     units = {words.unit(record) for record in snapshot.volumes}
     return f"z y x, {units.pop()}" if len(units) == 1 else "z y x"
 
@@ -101,20 +103,25 @@ def cells(box: LabelBox, snapshot: Snapshot, chosen: Sequence[Column]) -> list[T
 
 def _cell(box: LabelBox, snapshot: Snapshot, column: Column) -> str:
     saves = snapshot.saves.get(box.id)
-    record = snapshot.volume(box.volume)
     text = {
         "state": lambda: words.state(box),
-        "box": lambda: f"{box.id:>{column.width}}",
+        "box": lambda: f"{box.id:>5}",
         "use": lambda: words.purpose(box),
         "volume": lambda: box.volume,
-        "place": lambda: words.place(box.box, record) + (f" {words.unit(record)}" if _mixed(snapshot) else ""),
+        "place": lambda: _place(box, snapshot),
         "score": lambda: f"{box.priority:.2f}",
-        "edits": lambda: f"{saves.edits:>{column.width}}" if saves else "",
-        "min": lambda: f"{box.seconds / 60:>{column.width}.1f}" if box.seconds else "",
+        "edits": lambda: f"{saves.edits:>5}" if saves else "",
+        "min": lambda: f"{box.seconds / 60:>5.1f}" if box.seconds else "",
         "who": lambda: box.person,
         "why it was proposed": lambda: f"skipped: {box.why}" if box.why else box.reason,
     }[column.name]()
     return words.plain(text, column.width)
+
+
+def _place(box: LabelBox, snapshot: Snapshot) -> str:
+    record = snapshot.volume(box.volume)
+    numbers = " ".join(f"{number:>4}" for number in words.place(box.box, record).split())
+    return f"{numbers} {words.unit(record)}" if _mixed(snapshot) else numbers
 
 
 def _mixed(snapshot: Snapshot) -> bool:

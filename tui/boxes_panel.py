@@ -15,9 +15,9 @@ from ..store.records import LabelBox
 from . import words
 from .box_rows import ORDERS, PAGE, Column, View, arrange, cells, columns, heading
 from .messages import BoxChosen, Said
-from .snapshot import Snapshot, progress_of_round
+from .snapshot import WAITING, Snapshot, progress_of_round
 
-SCROLLBAR = 2
+SCROLLBAR = 1
 
 
 class BoxesPanel(Vertical):
@@ -31,15 +31,11 @@ class BoxesPanel(Vertical):
 Each row is a region that is to be labelled. **Test** boxes come first: models are scored on them and never taught
 by them. **Reserve** boxes let you go on labelling while a model trains.
 
-| key | does |
-| --- | --- |
-| enter, o | open the box in the page |
-| d · s · e | done · skip, with a reason · open again |
-| / | filter: words of state, use, volume, person, number, reason; `round:2` |
-| , | next order: due, number, priority, state, edits, minutes |
-| . | all rounds, or the present one with what still waits |
-| g | go to a box by its number |
-| < > | page back, page on, where there are more than 500 |
+- `enter` or `o` opens the box in the page; `d` done, `s` skip with a reason, `e` open again
+- `/` filters by words of state, use, volume, person, number, reason; `round:2` too
+- `,` the next order: due, number, priority, state, edits, minutes
+- `.` all rounds, or the present one with what still waits; `g` goes to a box by its number
+- `<` and `>` turn pages, where there are more than 500 boxes
 """
 
     DEFAULT_CSS = """
@@ -73,6 +69,8 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
         self._columns: list[Column] = []
         self._rows: list[tuple[str, ...]] = []
         self._ids: list[int] = []
+        self._waited = False
+        """Whether the chosen box waited for a person when it was last looked at."""
 
     def compose(self) -> ComposeResult:
         yield Input(placeholder="filter: open, test, a volume, a person, round:2 …  escape clears it", compact=True)
@@ -161,7 +159,7 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
         row = self.table.cursor_row  # not the event's: the table may have been filled anew since
         shown = self._ids[row] if 0 <= row < len(self._ids) else None
         if shown is not None and shown != self.chosen:
-            self.chosen = shown
+            self.chosen, self._waited = shown, self._waits(shown)
             self._tell()
 
     @on(DataTable.RowSelected)
@@ -180,7 +178,7 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
         self._boxes = arrange(self.snapshot, self.view)
         self.view = replace(self.view, page=min(self.view.page, max(0, len(self._boxes) - 1) // PAGE))
         shown = self._boxes[self.view.page * PAGE : (self.view.page + 1) * PAGE]
-        wanted = columns(self.snapshot, self.size.width - 2 - SCROLLBAR)
+        wanted = columns(self.snapshot, shown, self.size.width - SCROLLBAR)
         heads = [heading(column, self.snapshot) for column in wanted]
         rows = [cells(box, self.snapshot, wanted) for box in shown]
         if wanted != self._columns or heads != [str(c.label) for c in self.table.ordered_columns]:
@@ -198,7 +196,12 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
         self._caption(shown)
         if self.chosen not in ids:
             self.chosen = ids[0] if ids else None
+        self._waited = self._waits(self.chosen)
         self._tell()
+
+    def _waits(self, id: int | None) -> bool:
+        box = self.snapshot.box(id) if self.snapshot else None
+        return box is not None and box.state in WAITING
 
     def _set_columns(self, wanted: list[Column], heads: list[str]) -> None:
         self.table.clear(columns=True)
@@ -207,8 +210,10 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
             self.table.add_column(head, width=column.width, key=column.name)
 
     def _replace_rows(self, ids: list[int], rows: list) -> None:
-        """Fill the table anew with the cursor on the box that it was on, or where that was."""
+        """Fill the table anew with the cursor on the box that it was on; once that is finished, on the next one."""
         row, scroll = self.table.cursor_row, self.table.scroll_y
+        if self._waited and self.chosen in ids and not self._waits(self.chosen) and self.view.order == "due":
+            self.chosen = None
         self.table.clear()
         for id, row_cells in zip(ids, rows):
             self.table.add_row(*row_cells, key=str(id))

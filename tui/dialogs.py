@@ -69,6 +69,20 @@ class AskLine(ModalScreen[str | None]):
         self.dismiss(None)
 
 
+KEYS = (
+    (("space", "what is due"), ("1 … 8", "go to a panel")),
+    (("o enter", "open the box in the page"), ("c  C", "copy the link, the ssh line")),
+    (("d", "done"), ("s", "skip, with a reason")),
+    (("e", "open again"), ("m", "propose more boxes")),
+    (("a", "add a box by hand"), ("T", "protect as a test box")),
+    (("g", "go to a box by number"), ("/", "filter the boxes")),
+    (("p", "preview"), ("tab", "next panel")),
+    (("M  J", "models, jobs"), ("S  l", "settings, log")),
+    (("ctrl+p", "all that can be done"), ("q", "leave; jobs and the page go on")),
+)
+"""The keys of the main screen, two a line."""
+
+
 class Help(ModalScreen[None]):
     """Say what the focused panel is and which keys there are."""
 
@@ -82,6 +96,7 @@ class Help(ModalScreen[None]):
             border: round $accent; background: $surface;
         }
         Markdown { background: transparent; padding: 0; margin: 0; }
+        #keys { margin-top: 1; }
     }
     """
 
@@ -94,3 +109,9 @@ class Help(ModalScreen[None]):
             scroll.border_title = Content("Help")  # type: ignore[assignment]
             scroll.border_subtitle = Content("escape closes it")  # type: ignore[assignment]
             yield Markdown(self.text)
+            yield Static(Content("\n").join([_keys(*pair) for pair in KEYS]), id="keys")
+
+
+def _keys(left: tuple[str, str], right: tuple[str, str]) -> Content:
+    parts = [Content.assemble((f"{key:<9}", "bold $accent"), f"{does:<30}") for key, does in (left, right)]
+    return Content("").join(parts)

@@ -1,17 +1,26 @@
 """Where does the project stand, in one line? Name, round, quality, boxes done, what is saved, what runs."""
 
+from dataclasses import dataclass
+
 from textual.content import Content
 from textual.widgets import Static
 
 from . import words
-from .snapshot import Running, Snapshot, progress_of_round
+from .snapshot import Snapshot, progress_of_round
 from .theme import FAINT
 
-Part = tuple[str, str]
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of the line, and how it is said where there is little room."""
+
+    text: str
+    short: str
+    style: str = ""
 
 
 class Headline(Static):
-    """The first line of the screen; what does not fit is left out, the least telling first."""
+    """The first line of the screen; where it does not fit it is said in short, and then the last parts are left out."""
 
     DEFAULT_CSS = """
     Headline { height: 1; padding: 0 1; background: $panel; color: $foreground; }
@@ -29,44 +38,52 @@ class Headline(Static):
         self._draw()
 
     def _draw(self) -> None:
-        room = max(10, self.size.width - 2)
-        kept: list[Part] = []
-        for text, style in self._parts:
-            if sum(len(t) + 3 for t, _ in kept) + len(text) <= room:
-                kept.append((text, style))
-            elif not kept:
-                kept.append((words.plain(text, room), style))
-        line = Content("  ·  " if sum(len(t) + 5 for t, _ in kept) <= room + 5 else " · ").stylize(FAINT)
-        self.update(line.join([Content(text).stylize(style) for text, style in kept]))
+        gap, texts = fit(self._parts, self.size.width - 2)
+        styled = [Content(text).stylize(part.style) for text, part in zip(texts, self._parts)]
+        self.update(Content(gap).stylize(FAINT).join(styled))
+
+
+def fit(listed: list[Part], room: int) -> tuple[str, list[str]]:
+    """Return what stands between the parts and what each says, as far as there is room for them."""
+    for gap, texts in (
+        ("  ·  ", [part.text for part in listed]),
+        (" · ", [part.text for part in listed]),
+        (" · ", [part.short for part in listed]),
+    ):
+        if len(gap.join(texts)) <= room:
+            return gap, texts
+    texts = [part.short for part in listed]
+    while len(texts) > 1 and len(" · ".join(texts)) > room:
+        texts.pop()
+    return " · ", texts
 
 
 def parts(snapshot: Snapshot) -> list[Part]:
-    """List what the line says, the most telling first, each with its style."""
-    found: list[Part] = [(words.plain(snapshot.name, 30), "bold $accent"), (_round(snapshot), "")]
+    """List what the line says, the most telling first."""
+    found = [Part(words.plain(snapshot.name, 40), words.plain(snapshot.name, 16), "bold $accent"), _round(snapshot)]
     champion = snapshot.champion
     if champion:
-        scores = snapshot.scores.get(champion.number, ())
-        dice = snapshot.mean_dice(champion.number)
-        said = f"Dice {words.dice(dice)} {words.interval(scores)}".rstrip()
-        found.append((f"model {champion.number}: {said}", "bold" if dice is not None else ""))
+        half = words.interval(snapshot.scores.get(champion.number, ()))
+        said = f"Dice {words.dice(snapshot.mean_dice(champion.number))} {half}".rstrip()
+        found.append(Part(f"model {champion.number}: {said}", said, "bold" if half else ""))
+    if snapshot.pending:
+        waits = words.counted(snapshot.pending, "stroke")
+        found.append(Part(f"◌ {waits} being saved", f"◌ {snapshot.pending} saving", "$warning"))
+    elif snapshot.edits:
+        found.append(Part(f"✔ {words.counted(snapshot.edits, 'stroke')} saved", "✔ saved", "$success"))
+    for running in snapshot.running[:1]:
+        percent = f"▶ {running.job.kind} {100 * running.share:.0f} %"
+        found.append(Part(percent, percent, "$primary"))
     current = snapshot.round
     if current:
         done, count = progress_of_round(snapshot.boxes_of(current.number))
-        found.append((f"{done} of {words.counted(count, 'box', 'boxes')} done", ""))
-    if snapshot.pending:
-        found.append((f"◌ {words.counted(snapshot.pending, 'stroke')} being saved", "$warning"))
-    elif snapshot.edits:
-        found.append((f"✔ {words.counted(snapshot.edits, 'stroke')} saved", "$success"))
-    found += [_running(running) for running in snapshot.running[:1]]
+        found.append(Part(f"{done} of {words.counted(count, 'box', 'boxes')} done", f"{done}/{count} done"))
     return found
 
 
-def _round(snapshot: Snapshot) -> str:
+def _round(snapshot: Snapshot) -> Part:
     current = snapshot.round
     if current is None:
-        return "no round yet"
-    return f"round {current.number} of {snapshot.settings.rounds.planned}, {current.state}"
-
-
-def _running(running: Running) -> Part:
-    return f"▶ {running.job.kind} {100 * running.share:.0f} %", "$primary"
+        return Part("no round yet", "no round yet")
+    planned = snapshot.settings.rounds.planned
+    return Part(f"round {current.number} of {planned}, {current.state}", f"round {current.number}, {current.state}")

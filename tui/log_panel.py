@@ -6,9 +6,10 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, RichLog
+from textual.widgets import RichLog
 
 from . import words
+from .key_line import KeyLine
 from .messages import Said
 
 MOST = 500
@@ -25,7 +26,7 @@ the jobs screen, `J`.
 """
 
     DEFAULT_CSS = """
-    LogPanel { background: transparent; padding: 0 1; scrollbar-size-vertical: 1; }
+    LogPanel { background: transparent; padding: 0 1; overflow-y: auto; scrollbar-size-vertical: 1; }
     """
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
@@ -62,7 +63,7 @@ class LogScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield LogPanel(id="whole-log")
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one(LogPanel).say(self.lines)

@@ -79,26 +79,27 @@ class MainScreen(Screen[None]):
         TabLine { display: none; }
 
         &.-wide {
-            #right { layout: horizontal; width: 2fr; }
-            #work { width: 1fr; min-width: 62; }
+            #right { layout: horizontal; width: 114; }
+            #work { width: 1fr; }
             #preview { width: 1fr; height: 1fr; }
-            #progress { width: 1fr; height: 1fr; }
+            #progress { width: 58; height: 1fr; }
             #rounds { height: 1fr; max-height: 16; }
             #curve { height: 1fr; }
             #bottom { height: 8; }
         }
         &.-medium {
-            #right { layout: vertical; }
+            #right { layout: vertical; min-width: 64; }
             #preview { height: 1fr; min-height: 11; }
-            #progress { height: 18; }
+            #progress { height: 19; }
             #rounds { height: 7; }
             #curve { height: 1fr; }
             #log { display: none; }
+            #link { min-width: 64; }
         }
         &.-narrow {
             TabLine { display: block; }
             #work, #right, #bottom, #preview, #progress { display: none; width: 1fr; height: 1fr; }
-            #box { height: 9; }
+            #box { height: 8; }
             #rounds { height: 8; }
             #curve { height: 1fr; }
             #bottom { layout: vertical; }

@@ -57,9 +57,9 @@ def _boxes(old: Snapshot, new: Snapshot) -> Iterator[Said]:
 
 
 def _moved(box: LabelBox) -> str:
-    who = f" by {box.person}" if box.person else ""
     why = f": {box.why}" if box.state == State.SKIPPED and box.why else ""
-    return f"box {box.id} {box.state}{who}{why}"
+    who = f", by {box.person}" if box.person else ""
+    return f"box {box.id} is {box.state}{why}{who}"
 
 
 def _server(old: Snapshot, new: Snapshot) -> Iterator[Said]:
