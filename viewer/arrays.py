@@ -1,14 +1,15 @@
 """Which arrays does the server answer for, and with what? Files by range, other servers' stores, and made-up chunks.
 
 Only declared arrays are served: an address (addresses.py) names a volume, a map, saved labels or an open box, and a key
-names a level and a chunk of its grid; the path that is read is made from those, never from the request. Looking up what
-an address means, and reading files, happens on threads: the loop that carries strokes never waits for a disk.
+names a level and a chunk of its grid; the path that is read is made from those, never from the request. What an address
+means is looked up, and disks are waited for, on threads: the loop carries the strokes as well.
 """
 
 import asyncio
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ class Stored(_Handler):
             return self.send(await self.made(chunks.decode, array, index))
         if shown.image.remote:
             return await self.arrays.remote.relay(self, array.stored_at(index))
-        return await self.file(array, index)
+        return await self.file(array, index, shown.near)
 
     async def made(self, make: Callable[..., bytes], *arguments: Any) -> bytes:
         try:
@@ -152,33 +153,45 @@ class Stored(_Handler):
         except VolumeError as error:
             raise tornado.web.HTTPError(500, "%s", error) from None
 
-    async def file(self, array: VirtualArray, index: tuple[int, ...]) -> None:
+    async def file(self, array: VirtualArray, index: tuple[int, ...], near: bool) -> None:
         """Answer with a chunk as it is stored."""
-        place, method = array.stored_at(index), self.request.method or "GET"
         try:
-            opened = await self.arrays.read(ranges.open_file, place, method, self.request.headers)
+            opened = await self.opened(array.stored_at(index), near)
         except (FileNotFoundError, NotADirectoryError):
             content = await self.arrays.read(chunks.blank, array)
             if content is None:
                 raise tornado.web.HTTPError(404) from None
             return self.send(content)
         try:
-            await self.stream(opened)
+            await self.stream(opened, near)
         except StreamClosedError:
             return None  # the page left
         finally:
             opened.close()
 
-    async def stream(self, opened: ranges.Opened) -> None:
+    async def opened(self, place: str, near: bool) -> ranges.Opened:
+        wanted = place, self.request.method or "GET", self.request.headers
+        if near:
+            with suppress(BlockingIOError):
+                return ranges.open_file(*wanted, wait=False)
+        return await self.arrays.read(ranges.open_file, *wanted)
+
+    async def stream(self, opened: ranges.Opened, near: bool) -> None:
         self.begin(opened.reply)
         if opened.piece:
             self.write(opened.piece)
         while opened.descriptor is not None:
             await self.flush()
-            piece = await self.arrays.read(opened.read)
+            piece = await self.piece(opened, near)
             if not piece:
                 break
             self.write(piece)
+
+    async def piece(self, opened: ranges.Opened, near: bool) -> bytes:
+        if near:
+            with suppress(BlockingIOError):
+                return opened.read(wait=False)
+        return await self.arrays.read(opened.read)
 
 
 class OpenBox(_Handler):

@@ -6,12 +6,13 @@ way of reading a volume (addresses.py): a volume that is added, relinked, or tak
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..store import arrays, label_boxes, ngff
 from ..store.box import ZYX, Box
+from ..store.database import on_network
 from ..store.errors import InvalidDataError, UsageError, VolumeError
 from ..store.maps import CLASSES, UNCERTAINTY, Maps
 from ..store.project import Project, open_project
@@ -30,6 +31,8 @@ class Shown:
     image: VirtualImage
     holes: tuple[Box, ...] = ()
     """A box for each level, in its voxels, whose values are served as 0; none where nothing is cut out."""
+    near: bool = False
+    """Whether it lies on a disk of this machine, where looking a file up takes no time to speak of."""
 
 
 class Catalogue:
@@ -63,7 +66,7 @@ def _image(project: Project, volume: str, tag: str) -> Shown:
         if arrays.is_url(record.url):
             raise
         raise UsageError(error.message, error.hint) from None
-    return Shown(virtual.of_image(metadata, record.level, record.spacing_nm))
+    return _shown(metadata, record, record.level)
 
 
 def _map(project: Project, volume: str, tag: str, model: str, what: str) -> Shown:
@@ -72,19 +75,24 @@ def _map(project: Project, volume: str, tag: str, model: str, what: str) -> Show
     if maps.plan.shape != record.shape:
         raise InvalidDataError(f"the map of model {model} was made for another '{volume}'", "predict it anew")
     metadata = ngff.read_metadata(maps.folder / FILES[what])
-    return Shown(virtual.of_image(metadata, 0, record.spacing_nm))
+    return _shown(metadata, record, 0)
 
 
 def _saved(project: Project, volume: str, tag: str, box: str) -> Shown:
     record = _record(project, volume, tag)
     metadata = ngff.read_metadata(project.labels_path(volume))
-    image = virtual.of_image(metadata, 0, record.spacing_nm)
+    shown = _shown(metadata, record, 0)
     if box == "0":
-        return Shown(image)
+        return shown
     found = label_boxes.get(project.database, int(box))
     if found.volume != volume:
         raise UsageError(f"box {box} is not in '{volume}'", "'rondel boxes' lists the boxes")
-    return Shown(image, tuple(_hole(metadata, found.box, k) for k in range(len(metadata.levels))))
+    return replace(shown, holes=tuple(_hole(metadata, found.box, k) for k in range(len(metadata.levels))))
+
+
+def _shown(metadata: ngff.ImageMetadata, record: VolumeRecord, working: int) -> Shown:
+    near = not arrays.is_url(metadata.url) and not on_network(Path(metadata.url))
+    return Shown(virtual.of_image(metadata, working, record.spacing_nm), near=near)
 
 
 def _hole(metadata: ngff.ImageMetadata, box: Box, level: int) -> Box:

@@ -56,7 +56,7 @@ class VirtualArray:
     def stored_at(self, index: Sequence[int]) -> str:
         """Return the path or URL of a chunk that there is."""
         parts = [str(i) for i in index[self.added :]]
-        return arrays.join(self.place, self.separator.join([self.prefix, *parts] if self.prefix else parts))
+        return f"{self.place}/{self.separator.join([self.prefix, *parts] if self.prefix else parts)}"
 
     def region(self, index: Sequence[int]) -> tuple[slice, ...]:
         """Return what a chunk covers of the stored array."""
@@ -143,7 +143,7 @@ def _spread(axes: str, zyx: Sequence[float], other: float) -> list[float]:
 
 def _level(metadata: ImageMetadata, level: int, axes: str, added: bool) -> VirtualArray:
     found = metadata.levels[level]
-    place = arrays.join(metadata.url, found.path)
+    place = arrays.join(metadata.url, found.path).rstrip("/")
     stored = arrays.read_json(place, "zarr.json" if metadata.zarr_format == 3 else ".zarray")
     if stored is None:
         raise VolumeError(f"{place} holds no array any more", "put the image back, or relink the volume")
