@@ -38,9 +38,9 @@ class Host(App[None]):
 
     def on_mount(self) -> None:
         if isinstance(self.shown, Screen):
-            self.push_screen(self.shown, self._closed)
+            self.push_screen(self.shown, self._keep_answer)
 
-    def _closed(self, answer: Any) -> None:
+    def _keep_answer(self, answer: Any) -> None:
         self.answer = answer
 
     def on_act(self, message: Act) -> None:

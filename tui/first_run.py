@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..loop import jobs
-from ..store import job_rows, settings_file
+from ..store import job_rows, locks, settings_file
 from ..store import project as projects
 from ..store.box import ZYX
 from ..store.errors import UsageError
@@ -19,6 +19,7 @@ from . import parse
 
 THICK = 4.0
 """Sections this many times thicker than a pixel are predicted one by one, as "auto" of [network] dims does it."""
+FILES = ("project.toml", "project.db", "project.db-wal", "project.db-shm", locks.LABELS, locks.COMPUTE)
 ENDINGS = (".ome.zarr", ".zarr", ".tif", ".tiff", ".btf", ".npy")
 MOST_OFFERED = 50
 Spacing = tuple[float, float, float]
@@ -191,12 +192,13 @@ def follow(started: Started) -> tuple[Job, Progress | None]:
 
 def undo(started: Started) -> None:
     """Remove a project whose image will not do; what was there before stays."""
-    for name in ("project.toml", "project.db", "project.db-wal", "project.db-shm", *projects.FOLDERS):
+    for name in (*FILES, *projects.FOLDERS):
         path = started.folder / name
         if path not in started.there:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     for place in started.made:
-        place.rmdir()
+        if not any(place.iterdir()):
+            place.rmdir()
 
 
 def new_colour(index: int) -> str:
