@@ -1,17 +1,24 @@
 """Ranges, versions and refusals, as clients and attackers ask."""
 
+import http.client
 import os
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tornado.web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rondel.store import project as projects
 from rondel.store import volume as volumes
 from rondel.viewer import addresses, ranges
+from tornado.iostream import StreamClosedError
+from tornado.netutil import bind_sockets
 
 from .data_server import DataServer, data_server, on_thread
 from .foreign import write_image
@@ -45,6 +52,17 @@ def test_a_chunk_is_its_file(place):
     assert answer.headers["Content-Length"] == str(len(content))
     assert answer.headers["Accept-Ranges"] == "bytes"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_it_is_the_same_where_files_cannot_be_read_without_waiting(place, monkeypatch: pytest.MonkeyPatch):
+    server, url, content = place
+    monkeypatch.setattr(ranges, "NOWAIT", None)
+    assert server.ask(f"{url}s0/c/0/0/0").body == content
+    assert server.ask(f"{url}s0/c/0/0/0", Range="bytes=7-2000000").body == content[7:2000001]
+    before = _open_files()
+    with pytest.raises(BlockingIOError):
+        ranges.open_file(str(Path(__file__)), "GET", {}, wait=False)
+    assert _open_files() == before
 
 
 def test_head_tells_the_same_without_the_body(place):
@@ -195,14 +213,23 @@ def _wait_until(condition) -> None:
     raise AssertionError("it never came to be")
 
 
+@contextmanager
+def far_store(folder: Path, chunk: type[tornado.web.RequestHandler]) -> Iterator[tuple[DataServer, str]]:
+    """A project whose image is on another server, where a handler of the test's answers for its chunks."""
+    path = write_image(folder / "i.zarr", [np.zeros((16, 16, 16), np.uint8)], "zyx", scales=[[1, 1, 1]])
+    routes = [("/i.zarr/0/c/.*", chunk), ("/(.*)", tornado.web.StaticFileHandler, {"path": str(folder)})]
+    sockets = bind_sockets(0, "127.0.0.1")
+    with on_thread(lambda: (tornado.web.Application(routes), []), sockets):
+        far = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/i.zarr"
+        with projects.create(folder / "cells", ["background", "cell"]) as project:
+            record = projects.add_volume(project, replace(volumes.describe("scan", str(path)), url=far))
+        with data_server(folder / "cells") as server:
+            yield server, addresses.image(server.origin, record)
+
+
 def test_a_far_store_is_read_no_further_than_the_page_takes(tmp_path: Path):
     """A page that leaves in the middle of a large answer ends the other server's too."""
-    import tornado.web
-    from tornado.iostream import StreamClosedError
-    from tornado.netutil import bind_sockets
-
     sent, ended = [0], threading.Event()
-    path = write_image(tmp_path / "i.zarr", [np.zeros((16, 16, 16), np.uint8)], "zyx", scales=[[1, 1, 1]])
 
     class Endless(tornado.web.RequestHandler):
         async def get(self) -> None:
@@ -214,28 +241,55 @@ def test_a_far_store_is_read_no_further_than_the_page_takes(tmp_path: Path):
             except StreamClosedError:
                 ended.set()
 
-    routes = [("/i.zarr/0/c/.*", Endless), ("/(.*)", tornado.web.StaticFileHandler, {"path": str(tmp_path)})]
-    sockets = bind_sockets(0, "127.0.0.1")
-    with on_thread(lambda: (tornado.web.Application(routes), []), sockets):
-        far = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/i.zarr"
-        with projects.create(tmp_path / "cells", ["background", "cell"]) as project:
-            record = volumes.describe("scan", str(path))
-            record = projects.add_volume(project, _at(record, far))
-        with data_server(tmp_path / "cells") as server:
-            url = addresses.image(server.origin, record).removeprefix(server.origin)
-            host, port = server.origin.removeprefix("http://").split(":")
-            with socket.create_connection((host, int(port)), timeout=10) as connection:
-                connection.sendall(f"GET {url}s0/c/0/0/0 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-                for _ in range(50):
-                    connection.recv(1 << 16)
-            assert ended.wait(10)
+    with far_store(tmp_path, Endless) as (server, url):
+        host, port = server.origin.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            path = url.removeprefix(server.origin)
+            connection.sendall(f"GET {path}s0/c/0/0/0 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            for _ in range(50):
+                connection.recv(1 << 16)
+        assert ended.wait(10)
     assert sent[0] < 60
 
 
-def _at(record, url: str):
-    from dataclasses import replace
+@pytest.mark.parametrize(("far", "here"), [(403, 404), (404, 404), (410, 404), (500, 502), (503, 502), (401, 502)])
+def test_what_a_far_store_refuses_is_told_in_our_words(tmp_path: Path, far: int, here: int):
+    class Refuse(tornado.web.RequestHandler):
+        def get(self) -> None:
+            self.set_status(far)
+            self.finish("who asks for secrets?")
 
-    return replace(record, url=url)
+    with far_store(tmp_path, Refuse) as (server, url):
+        answer = server.ask(f"{url}s0/c/0/0/0")
+        assert (answer.status, answer.body) == (here, b"")
+
+
+def test_an_answer_that_breaks_off_far_away_breaks_off_here(tmp_path: Path):
+    class Broken(tornado.web.RequestHandler):
+        async def get(self) -> None:
+            self.set_header("Content-Length", "1000000")
+            self.write(bytes(300_000))
+            await self.flush()
+            self.detach().close()
+
+    with far_store(tmp_path, Broken) as (server, url):
+        with pytest.raises(http.client.IncompleteRead):
+            server.ask(f"{url}s0/c/0/0/0")
+        assert server.ask(f"{url}s0/zarr.json").status == 200
+
+
+def test_a_far_store_hears_of_ranges_and_versions_and_of_nothing_else(tmp_path: Path):
+    heard: list[dict[str, str]] = []
+
+    class Listen(tornado.web.RequestHandler):
+        def get(self) -> None:
+            heard.append(dict(self.request.headers))
+            self.finish(b"x")
+
+    with far_store(tmp_path, Listen) as (server, url):
+        server.ask(f"{url}s0/c/0/0/0", Range="bytes=0-1", If_None_Match='"a"', Cookie="secret", Authorization="secret")
+    assert heard[0]["Range"] == "bytes=0-1" and heard[0]["If-None-Match"] == '"a"'
+    assert "secret" not in str(heard)
 
 
 SPANS = st.one_of(

@@ -32,18 +32,18 @@ class Remote:
         import aiohttp
         import yarl
 
+        failed = (aiohttp.ClientError, TimeoutError, OSError)
+
         asked = {name: handler.request.headers[name] for name in ASKED if name in handler.request.headers}
         method = handler.request.method or "GET"
         try:
             where = yarl.URL(url.replace(" ", "%20"), encoded=True)
             async with self._opened().request(method, where, headers=asked, max_redirects=5) as answer:
-                await _pass_on(handler, answer)
+                if _begin(handler, answer):
+                    await _pass_on(handler, answer, failed)
         except StreamClosedError:
             return  # the page left; leaving the block above cut the other connection too
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            if handler.request.connection is not None and handler._headers_written:
-                handler.detach().close()
-                return
+        except failed:
             raise tornado.web.HTTPError(GATEWAY_TIMEOUT) from None
 
     def _opened(self) -> "aiohttp.ClientSession":
@@ -66,7 +66,8 @@ class Remote:
             self._session = None
 
 
-async def _pass_on(handler: tornado.web.RequestHandler, answer: "aiohttp.ClientResponse") -> None:
+def _begin(handler: tornado.web.RequestHandler, answer: "aiohttp.ClientResponse") -> bool:
+    """Say what the other server's answer is; returns whether a body follows."""
     status = PASSED.get(answer.status, BAD_GATEWAY)
     if status >= 400 and status != 416:
         raise tornado.web.HTTPError(status)
@@ -74,9 +75,19 @@ async def _pass_on(handler: tornado.web.RequestHandler, answer: "aiohttp.ClientR
     for name in TOLD:
         if name in answer.headers:
             handler.set_header(name, answer.headers[name])
-    if status in (200, 206) and handler.request.method == "GET":
+    if status == 416:
+        handler.set_header("Content-Length", "0")
+    return status in (200, 206) and handler.request.method == "GET"
+
+
+async def _pass_on(
+    handler: tornado.web.RequestHandler, answer: "aiohttp.ClientResponse", failed: tuple[type[Exception], ...]
+) -> None:
+    try:
         async for piece in answer.content.iter_chunked(PIECE):
             handler.write(piece)
             await handler.flush()
-    elif status == 416:
-        handler.set_header("Content-Length", "0")
+    except StreamClosedError:
+        raise
+    except failed:
+        handler.detach().close()  # part of it is out: only a cut connection tells the page that the rest is missing
