@@ -53,7 +53,7 @@ Each is a process of its own: it goes on when these screens are closed or the co
     JobsScreen {
         #title { height: 1; padding: 0 1; color: $accent; text-style: bold; }
         #gpus { height: auto; padding: 0 1; }
-        DataTable { height: auto; max-height: 45%; margin: 0 1; background: $background; }
+        DataTable { height: auto; max-height: 45%; margin: 0 1; background: $background; overflow-x: hidden; }
         #facts { height: auto; max-height: 9; border-top: solid $border-blurred; padding: 0 2 1 2; }
         Log { height: 1fr; padding: 0 2; background: $background; scrollbar-size-vertical: 1; }
     }

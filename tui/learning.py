@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..store.project import Project
-from ..store.records import LabelBox, Model
 from .braille import Line, Point
 from .snapshot import Snapshot
 
@@ -35,9 +34,9 @@ class Arm:
 
 def lines(snapshot: Snapshot, effort: Effort, arms: Sequence[Arm] = ()) -> list[Line]:
     """Return the lines to draw: the mean over classes with its interval, each class, and the arms of a simulation."""
-    boxes = {box.id: box for box in snapshot.boxes}
+    amounts = _amounts(snapshot, effort)
     scored = [model for model in snapshot.models if snapshot.mean_dice(model.number) is not None]
-    placed = sorted((spent(model, boxes, effort), model.number) for model in scored)
+    placed = sorted((sum(amounts.get(id, 0.0) for id in model.boxes), model.number) for model in scored)
     if not placed:
         return []
     found = []
@@ -51,14 +50,15 @@ def lines(snapshot: Snapshot, effort: Effort, arms: Sequence[Arm] = ()) -> list[
     return found + [line for k, arm in enumerate(arms) if (line := _arm_line(arm, effort, k))]
 
 
-def spent(model: Model, boxes: dict[int, LabelBox], effort: Effort) -> float:
-    """Return the effort behind the labels that a model was trained on."""
-    own = [boxes[id] for id in model.boxes if id in boxes]
+def _amounts(snapshot: Snapshot, effort: Effort) -> dict[int, float]:
+    """Return the effort behind each box that a model was trained on."""
+    if effort == Effort.BOXES:
+        return {id: 1.0 for model in snapshot.models for id in model.boxes}
+    used = {id for model in snapshot.models for id in model.boxes}
+    own = [box for box in snapshot.boxes if box.id in used]
     if effort == Effort.VOXELS:
-        return float(sum(box.box.voxels for box in own))
-    if effort == Effort.MINUTES:
-        return sum(box.seconds for box in own) / 60
-    return float(len(model.boxes))
+        return {box.id: float(box.box.voxels) for box in own}
+    return {box.id: box.seconds / 60 for box in own}
 
 
 def read_arms(project: Project) -> tuple[Arm, ...]:
