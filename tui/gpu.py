@@ -1,7 +1,6 @@
 """How busy are the graphics cards? Asked of NVIDIA's library, when the optional nvidia-ml-py is there."""
 
 from dataclasses import dataclass
-from importlib import import_module
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +16,7 @@ class Gpu:
 def read_gpus() -> tuple[Gpu, ...]:
     """Return what the cards say; none without cards, without their driver or without the library."""
     try:
-        pynvml = import_module("pynvml")
+        import pynvml  # pyright: ignore[reportMissingImports]
     except ImportError:
         return ()
     try:
