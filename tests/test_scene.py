@@ -115,6 +115,17 @@ def test_a_window_that_somebody_chose_is_kept(seen, tmp_path, window, exact: boo
     assert contrast == views.Contrast(*(window if exact else (60, 180)), exact=exact)
 
 
+def test_fine_levels_are_within_the_contrast_as_well_as_coarse_ones(seen, tmp_path):
+    fine = RNG.normal(1000, 200, (32, 64, 64)).astype(np.float32)
+    coarse = fine.reshape(16, 2, 32, 2, 32, 2).mean((1, 3, 5))
+    scales = [(10, 10, 10), (20, 20, 20)]
+    path = write_image(tmp_path / "w.zarr", [fine, coarse], "zyx", scales=scales, unit="nanometer")
+    projects.add_volume(seen, volumes.describe("other", str(path)))
+    (contrast,) = views.volume_view(seen, "other", origin="").contrasts
+    assert (contrast.low, contrast.high) == pytest.approx(np.percentile(fine, views.PERCENTILES))
+    assert contrast.low < coarse.min() and coarse.max() < contrast.high
+
+
 @pytest.mark.parametrize("value", [0, 7, 255])
 def test_an_image_of_one_intensity_has_a_contrast(seen, tmp_path, value: int):
     add(seen, tmp_path / "w.zarr", np.full((8, 8, 8), value, np.uint8), "other")

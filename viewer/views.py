@@ -2,13 +2,13 @@
 
 import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..store import edits, intensities, label_boxes, ledger, models, ngff
+from ..store.arrays import is_url
 from ..store.axes import size, zyx
 from ..store.box import Box, occupancy
 from ..store.maps import Maps
@@ -19,7 +19,7 @@ from ..store.volume import Volume
 
 PERCENTILES = (0.1, 99.9)
 SMALL_LEVEL = 16 << 20
-"""Voxels up to which all of the coarsest level is looked at; of a larger one, samples of the working level."""
+"""Voxels up to which all of the coarsest level is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +119,21 @@ def _contrast(window: tuple[float, float] | None, percentiles: tuple[float, floa
     return _fitted(*percentiles, dtype)
 
 
-def _percentiles(volume: Volume) -> Sequence[tuple[float, float]]:
+def _percentiles(volume: Volume) -> list[tuple[float, float]]:
+    """Return a range for each channel that holds nearly all of the coarsest level, and of samples of the working level.
+
+    Averaging narrows the range, so that a coarse level alone would leave finer ones too bright and too dark. Samples
+    of a remote image would take too long.
+    """
     record, metadata = volume.record, volume.metadata
     coarsest = len(metadata.levels) - 1
-    shape = metadata.levels[coarsest].shape
-    if math.prod(zyx(metadata.order, shape)) * size(metadata.order, shape, "c") > SMALL_LEVEL:
-        return intensities.sample(record, volume.read, PERCENTILES)
-    return [_range(channel) for channel in volume.read(record.box, coarsest)]
+    shape, found = metadata.levels[coarsest].shape, []
+    small = math.prod(zyx(metadata.order, shape)) * size(metadata.order, shape, "c") <= SMALL_LEVEL
+    if small:
+        found.append([_range(channel) for channel in volume.read(record.box, coarsest)])
+    if not small or not (is_url(record.url) or coarsest == record.level):
+        found.append(intensities.sample(record, volume.read, PERCENTILES))
+    return [(min(low for low, _ in pairs), max(high for _, high in pairs)) for pairs in zip(*found)]
 
 
 def _range(channel: np.ndarray) -> tuple[float, float]:
