@@ -9,7 +9,7 @@ import tifffile
 from rondel.loop import jobs
 from rondel.loop.network import plan_network
 from rondel.store.errors import SettingsError, UsageError, VolumeError
-from rondel.store.project import open_project
+from rondel.store.project import check_volume_name, open_project
 from rondel.store.records import ENDED, JobState
 from rondel.store.settings import NetworkTable
 from rondel.tui import first_run
@@ -66,6 +66,14 @@ def test_what_is_no_image_is_refused(tmp_path: Path, image: str, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     with pytest.raises((UsageError, VolumeError)):
         first_run.look(image)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("scan", "scan"), ("my scan (2)", "my_scan_2"), ("../x", "x"), ("übung", "bung"), ("日本", "volume")],
+)
+def test_any_file_s_name_becomes_one_that_a_volume_may_have(text: str, name: str) -> None:
+    assert first_run.name_from(text) == name == check_volume_name(name)
 
 
 def test_images_of_a_folder_are_offered(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_project_is_made_with_keys_alone(here: Path) -> None:
         assert "16,8,8" in shown and "nanometer" in shown
         await pilot.press("enter")
         await settle(pilot)
-        await pilot.press("tab", "tab", *"cell", "enter")
+        await pilot.press(*"cell", "enter")
         await settle(pilot)
         assert "as recommended: 3-D" in text_of(host) and "1 background, 2 cell" in text_of(host)
         await pilot.press("ctrl+n")
@@ -84,10 +84,11 @@ def test_what_is_missing_is_asked_for_before_the_next_page(here: Path) -> None:
         host.screen.query_one("#spacing", Input).value = "50,4,4"
         await pilot.press("ctrl+n")
         assert "unit" in said(host)
-        host.screen.query_one("#unit", Select).value = "nanometer"
-        await pilot.press("ctrl+n")
+        host.screen.query_one("#unit").focus()
+        await pilot.press("enter", "down", "enter", "ctrl+n")
         await settle(pilot)
         assert host.screen.page == 2
+        assert isinstance(host.focused, Input) and host.focused.placeholder == "name of the class"
         await pilot.press("ctrl+n")
         assert "two classes at least" in said(host)
         await pilot.press("escape", "escape")
@@ -113,7 +114,7 @@ def test_a_row_for_one_more_class_appears_as_names_are_typed(here: Path) -> None
         await look_at(pilot, here / "scan.ome.zarr")
         await pilot.press("ctrl+n")
         await settle(pilot)
-        await pilot.press("tab", "tab", *"one", "tab", "tab", *"two", "tab", "ctrl+u", *"#123456")
+        await pilot.press(*"one", "tab", "tab", *"two", "tab", "ctrl+u", *"#123456")
         await settle(pilot)
         assert host.screen._plan().classes[:3] == (
             ("background", "#808080"),
@@ -136,7 +137,7 @@ def test_an_image_that_cannot_be_added_is_said_and_leaves_nothing(here: Path) ->
         host.screen.query_one("#unit", Select).value = "nanometer"
         await pilot.press("ctrl+n")
         await settle(pilot)
-        await pilot.press("tab", "tab", *"cell", "ctrl+n")
+        await pilot.press(*"cell", "ctrl+n")
         await settle(pilot)
         await pilot.press("ctrl+n")
         for _ in range(400):

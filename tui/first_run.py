@@ -1,6 +1,7 @@
 """What becomes a project at the first run? Looking at an image, advice from its voxel size, and making the project."""
 
 import math
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def look(image: str, axes: str | None = None) -> Found:
         raise UsageError("no image is named", "type a path, or choose one of the list")
     if "://" not in image:
         image = str(Path(image).expanduser().resolve())
-    name = projects.check_volume_name(volume_name(image))
+    name = name_from(volume_name(image))
     if is_ome_zarr(image):
         return _found_zarr(ngff.read_metadata(image), name)
     with importers.open_source(image, axes or None) as source:
@@ -121,6 +122,11 @@ def look(image: str, axes: str | None = None) -> Found:
             source.unit,
             referenced=False,
         )
+
+
+def name_from(text: str) -> str:
+    """Make a volume's name of any text: what may not stand in one becomes an underscore."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).strip("_.-")[:100] or "volume"
 
 
 def recommend(shape: Sequence[int], spacing: Sequence[float]) -> Advice:

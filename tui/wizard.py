@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.reactive import reactive
-from textual.screen import Screen
+from textual.screen import ModalScreen
 from textual.widgets import (
     Button,
     ContentSwitcher,
@@ -43,12 +43,16 @@ FOLLOW_SECONDS = 0.25
 UNITS = ("nanometer", "micrometer", "millimeter", "angstrom", *UNITS_NM)
 
 
-class Wizard(Screen[Path | None]):
-    """Asks for all that a project needs, makes it, and closes with its folder, or with None when it is given up."""
+class Wizard(ModalScreen[Path | None]):
+    """Asks for all that a project needs, makes it, and closes with its folder, or with None when it is given up.
+
+    It is modal, since the keys of the other screens do nothing while there is no project.
+    """
 
     DEFAULT_CSS = """
     Wizard {
         align: center top;
+        background: $background;
         & #frame { width: 100%; max-width: 92; height: 1fr; padding: 0 2; }
         & #title { margin: 1 0 0 0; text-style: bold; color: $text-primary; }
         & ContentSwitcher { height: 1fr; }
@@ -88,7 +92,7 @@ class Wizard(Screen[Path | None]):
             with ContentSwitcher(initial=PAGES[0]):
                 yield from self._image_page()
                 yield from self._volume_page()
-                with VerticalScroll(id="classes", classes="page"):
+                with VerticalScroll(id="classes", classes="page", can_focus=False):
                     yield Static(
                         "The first class is everything else. Their order is kept for good: more can be added later, "
                         "at the end.",
@@ -103,7 +107,7 @@ class Wizard(Screen[Path | None]):
         yield Footer()
 
     def _image_page(self) -> ComposeResult:
-        with VerticalScroll(id="image", classes="page"):
+        with VerticalScroll(id="image", classes="page", can_focus=False):
             yield Static(
                 "No project is here yet. Name the image to label: TIFF, OME-Zarr (a folder or a URL), npy, or a folder "
                 "of TIFF or PNG sections. It is never written to.",
@@ -115,7 +119,7 @@ class Wizard(Screen[Path | None]):
             yield Input(placeholder="as the file says", id="axes")
 
     def _volume_page(self) -> ComposeResult:
-        with VerticalScroll(id="volume", classes="page"):
+        with VerticalScroll(id="volume", classes="page", can_focus=False):
             yield Static(id="facts", classes="sentence", markup=False)
             yield Static("Name of the volume:", classes="sentence")
             yield Input(id="name")
@@ -134,7 +138,7 @@ class Wizard(Screen[Path | None]):
                 yield Select([(unit, unit) for unit in dict.fromkeys(UNITS)], id="unit", prompt="unit")
 
     def _project_page(self) -> ComposeResult:
-        with VerticalScroll(id="project", classes="page"):
+        with VerticalScroll(id="project", classes="page", can_focus=False):
             yield Static(id="advice", classes="sentence", markup=False)
             with RadioSet(id="dims"):
                 yield RadioButton("as recommended", value=True, id="dims-auto")
@@ -154,9 +158,15 @@ class Wizard(Screen[Path | None]):
         self.query_one("#back", Button).disabled = page == 0
         self.query_one("#next", Button).label = "Make the project" if page == len(PAGES) - 1 else "Next"
         self._say("")
-        focusable = self.query(f"#{PAGES[page]} Input, #{PAGES[page]} RadioSet")
-        if focusable:
-            focusable.first().focus()
+        self.call_after_refresh(self._focus_first)  # what was focused on the page before takes it away as it is hidden
+
+    def _focus_first(self) -> None:
+        """Focus what is to be filled in first: of the classes the second, since the first has its name."""
+        fields = self.query(f"#{PAGES[self.page]} Input, #{PAGES[self.page]} RadioSet")
+        names = self.query(f"#{PAGES[self.page]} .name")
+        target = names[1] if len(names) > 1 else fields.first() if fields else None
+        if target is not None:
+            target.focus()
 
     def watch_busy(self, busy: bool) -> None:
         self.query_one("#next", Button).disabled = busy
