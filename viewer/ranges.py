@@ -12,7 +12,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-PIECE, SMALL_PIECE = 1 << 20, 1 << 16
+PIECE, SMALL_PIECE = 1 << 20, 120 << 10
 """Bytes read at once: many where that costs a change of thread, else few, since C's malloc asks the kernel for blocks
 above 128 kB anew each time, which costs more than sending them."""
 NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
