@@ -19,6 +19,7 @@ class Forwarder:
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _lines: set[asyncio.StreamWriter] = field(default_factory=set)
     _refusing: bool = False
+    _serving: asyncio.Task | None = None
 
     @property
     def origin(self) -> str:
@@ -32,11 +33,18 @@ class Forwarder:
         """Let new connections fail, or no longer."""
         self._refusing = refusing
 
+    def close(self) -> None:
+        """(its thread) End it."""
+        self._cut()
+        if self._serving:
+            self._serving.cancel()
+
     def _cut(self) -> None:
         for line in list(self._lines):
             line.transport.abort()
 
     async def _serve(self, ready: threading.Event) -> None:
+        self._serving = asyncio.current_task()
         listening = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = listening.sockets[0].getsockname()[1]
         ready.set()
@@ -46,7 +54,7 @@ class Forwarder:
         if self._refusing:
             writer.transport.abort()
             return
-        with suppress(OSError):
+        with suppress(OSError, asyncio.CancelledError):
             there, back = await asyncio.open_connection("127.0.0.1", self.target)
             self._lines |= {writer, back}
             await asyncio.gather(self._carry(reader, back), self._carry(there, writer))
@@ -84,6 +92,10 @@ def forwarded(target: int, delay: float = 0.0) -> Iterator[Forwarder]:
     def run() -> None:
         with suppress(asyncio.CancelledError):
             loop.run_until_complete(forwarder._serve(ready))
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
@@ -91,5 +103,5 @@ def forwarded(target: int, delay: float = 0.0) -> Iterator[Forwarder]:
     try:
         yield forwarder
     finally:
-        loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
+        loop.call_soon_threadsafe(forwarder.close)
         thread.join(10)

@@ -17,8 +17,6 @@ from playwright.sync_api import Browser, Page
 
 from .data_server import DataServer, data_server
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 SIZE = {"width": 1000, "height": 700}
 LOADED = """() => {
   const shown = window.viewer?.layerManager.managedLayers.filter((layer) => layer.visible) ?? [];

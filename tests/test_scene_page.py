@@ -1,12 +1,10 @@
 """Scenes as a real Chromium shows them: each voxel where it belongs, in the colours it should have."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
 from rondel.store import edits, label_boxes, models, pyramid
 from rondel.store import ledger as ledgers
 from rondel.store import project as projects
@@ -20,9 +18,7 @@ from rondel.viewer import scene, views
 from rondel.viewer.canvas import Canvas
 
 from .foreign import write_image
-from .scene_page import CHROMIUM, FLAGS, colour, scene_server, show
-
-pytestmark = pytest.mark.skipif(not os.path.exists(CHROMIUM), reason="needs Chromium")  # noqa: PTH110
+from .scene_page import colour, scene_server, show
 
 RNG = np.random.default_rng(0)
 NAMES = ["background", "membrane", "organelle"]
@@ -30,11 +26,8 @@ CLASSES = {1: (128, 128, 128), 2: (230, 60, 60), 3: (60, 140, 230)}
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
+def browser(chromium):
+    return chromium
 
 
 @pytest.fixture

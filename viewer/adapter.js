@@ -21,6 +21,7 @@ const AXES = ["z", "y", "x"];
 const NAMES = [
   ["viewer.display.panels", (viewer) => viewer.display.panels.size],
   ["viewer.display.gl", (viewer) => viewer.display.gl],
+  ["viewer.display.updateStarted", (viewer) => viewer.display.updateStarted.add],
   ["viewer.navigationState.coordinateSpace", (viewer) => viewer.navigationState.coordinateSpace.value.names],
   ["viewer.navigationState.position", (viewer) => viewer.navigationState.position.value],
   ["viewer.chunkManager.rpc.objects", (viewer) => viewer.chunkManager.rpc.objects.values],
@@ -55,6 +56,9 @@ export class Adapter {
     this.viewer = viewer;
     /** @type {WeakMap<object, Uint8Array>} the data of chunks that show the box as the page knows it */
     this.known = new WeakMap();
+    /** @type {Set<any>} chunks whose data are newer than what the graphics card holds */
+    this.stale = new Set();
+    quietly(() => viewer.display.updateStarted.add(() => this.#upload()));
   }
 
   /**
@@ -211,7 +215,7 @@ export class Adapter {
   }
 
   /**
-   * Write a part of the box into the chunks that show it, and draw them again.
+   * Write a part of the box into the chunks that show it; they are drawn with the next frame.
    * @param {string} serial of the box on show
    * @param {Uint8Array} voxels of the whole box
    * @param {Triple} shape
@@ -295,12 +299,19 @@ export class Adapter {
         changed = true;
       }
     });
-    if (changed && chunk.state === GPU_MEMORY) {
-      const { gl } = this.viewer.display;
+    if (changed) this.stale.add(chunk);
+    return changed;
+  }
+
+  /** Give the graphics card what changed since the last frame: once a frame, however many events there were. */
+  #upload() {
+    const { gl } = this.viewer.display;
+    for (const chunk of this.stale) {
+      if (chunk.state !== GPU_MEMORY) continue;
       chunk.freeGPUMemory(gl);
       chunk.copyToGPU(gl);
     }
-    return changed;
+    this.stale.clear();
   }
 
   /**
