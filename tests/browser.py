@@ -149,13 +149,14 @@ class Server:
         with open_project(self.folder) as project:
             return label_boxes.get(project.database, id)
 
-    def read(self, region: Box) -> np.ndarray:
+    def read(self, region: Box, volume: str = "scan") -> np.ndarray:
         """Return labels as they are on disk."""
         with open_project(self.folder) as project:
-            return labels.read(project, "scan", region)
+            return labels.read(project, volume, region)
 
     def labels(self, id: int) -> np.ndarray:
-        return self.read(self.row(id).box)
+        row = self.row(id)
+        return self.read(row.box, row.volume)
 
     def write(self, id: int, values: np.ndarray | int, region: Box | None = None, person: str = "verb") -> None:
         """Change labels of a box as a verb does, through the running server."""
