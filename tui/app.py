@@ -22,7 +22,7 @@ from textual.screen import Screen
 from ..store.errors import RondelError
 from ..store.project import open_project
 from . import actions, watcher, words
-from .dialogs import Confirm, Help
+from .dialogs import Confirm
 from .log_panel import MOST, Line, LogScreen
 from .main_screen import MainScreen
 from .messages import Act, Ask, CopyText, PreviewReady, PreviewWanted, Said, ShowScreen, StateChanged
@@ -184,6 +184,8 @@ class RondelApp(App[None]):
 
     def action_help(self) -> None:
         """Say what the focused panel is, and list the keys."""
+        from .help import Help  # Markdown takes a tenth of a second to import
+
         chain = [*(self.focused.ancestors_with_self if self.focused else ()), self.screen]
         texts = [node.HELP for node in chain if isinstance(getattr(node, "HELP", None), str)]
         self.push_screen(Help(texts[0] if texts else ""))
@@ -212,7 +214,8 @@ class RondelApp(App[None]):
 
     async def _perform(self, message: Act) -> None:
         """Do one action in a thread and say what became of it."""
-        self.pending += 1
+        asked = int(message.then is None)  # what only answers a question may be left behind
+        self.pending += asked
         try:
             found = await asyncio.to_thread(_with_project, self.folder, message.action)
         except FAILURES as error:
@@ -220,7 +223,7 @@ class RondelApp(App[None]):
             self._say(Said(known.message, known.hint, mistake=True))
             return
         finally:
-            self.pending -= 1
+            self.pending -= asked
         if message.then:
             message.then(found)
         elif isinstance(found, str):

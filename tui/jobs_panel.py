@@ -76,9 +76,9 @@ def _running(running: Running, width: int, now: float) -> list[Content]:
     stage = words.plain(f"job {job.id}, {job.kind}: {progress.stage}", max(12, width // 2 - 4))
     bar, rest = words.bar(running.share, max(4, width - len(stage) - len(end) - 2))
     head = Content.assemble((stage, "bold"), "  ", (bar, "$primary"), (rest, FAINT), end)
-    rate = f"{amount(running.rate)}{progress.unit}/s" if running.rate else ""
+    rate = f"{amount(running.rate).strip()}/s" if running.rate else ""
     amounts = f"{progress.done:,.0f} of {progress.total:,.0f} {progress.unit}"
-    facts = [f"running {spent}", amounts, rate, words.plain(progress.text, 24)]
+    facts = [spent, amounts, rate, words.plain(progress.text, 24)]
     detail = words.plain("  " + " · ".join(fact for fact in facts if fact), width)
     spare = width - len(detail) - 3
     line = words.sparkline(running.losses, min(40, spare)) if spare >= 6 and len(running.losses) > 1 else ""
@@ -88,8 +88,10 @@ def _running(running: Running, width: int, now: float) -> list[Content]:
 def _ended(job: Job, width: int, now: float) -> Content:
     glyph, style = GLYPHS.get(job.state, ("!", "$error"))
     took = words.duration(job.ended - job.started) if job.started and job.ended else "–"
-    said = f"job {job.id}, {job.kind}: {job.state} after {took}, {words.ago(job.ended or job.created, now)}"
+    when = f"after {took}, {words.ago(job.ended or job.created, now)}"
     if job.error and job.state in (JobState.FAILED, JobState.LOST):
-        said += f": {job.error}"
+        said = f"job {job.id}, {job.kind}, {job.state}: {job.error}; {when}"
+    else:
+        said = f"job {job.id}, {job.kind}: {job.state} {when}"
     quiet = QUIET if job.state in GLYPHS else "$error"
     return Content.assemble((f"{glyph} ", style), (words.plain(said, width - 2), quiet))

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import RichLog
@@ -51,7 +52,10 @@ def _text(moment: float, said: Said):
 class LogScreen(Screen[None]):
     """The whole log."""
 
-    BINDINGS = [("escape,q", "app.pop_screen", "back")]
+    BINDINGS = [
+        Binding("escape", "app.pop_screen", "back", key_display="esc"),
+        Binding("l", "app.pop_screen", "back", show=False),
+    ]
 
     DEFAULT_CSS = """
     LogScreen LogPanel { border: round $border-blurred; height: 1fr; }

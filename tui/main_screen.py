@@ -362,6 +362,7 @@ class MainScreen(Screen[None]):
 
 def _focus_inside(panel: Widget) -> None:
     """Focus a panel, or what in it can be focused."""
-    target = panel if panel.can_focus else next((w for w in panel.walk_children(Widget) if w.focusable), None)
+    inside = (w for w in panel.walk_children(Widget) if w.focusable and w.display)
+    target = panel if panel.can_focus else next(inside, None)
     if target is not None:
         target.focus()

@@ -1,0 +1,388 @@
+"""The main screen: what it shows of a project, and what each key does to it."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rondel.store import job_rows, label_boxes, ledger, locks
+from rondel.store.box import Box
+from rondel.store.edits import open_journal
+from rondel.store.project import Project
+from rondel.store.records import JobState, LabelBox, Progress, Purpose, RoundState, State
+from rondel.tui.boxes_panel import BoxesPanel
+from rondel.tui.main_screen import PANELS, layout_for
+from textual.geometry import Size
+from textual.widgets import DataTable
+
+from .conftest import add_box, stroke
+from .screens import run, said, text_of, until, write
+from .small_server import small_server
+
+HOSTILE = "a[b]\x1b[31m[/red]\u202e\x07{}" + "x" * 300
+
+
+@pytest.fixture
+def boxes(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[LabelBox]:
+    """Three boxes of a round in which boxes are labelled: a test box first."""
+    monkeypatch.setenv("RONDEL_PERSON", "ann")
+    ledger.open_round(project.database, None, "typical", 0)
+    ledger.set_round(project.database, 1, RoundState.LABELLING)
+    return [
+        add_box(project, Box((0, 0, 20 * k), (16, 16, 20 * k + 16)), priority=1 - k / 10, purpose=purpose)
+        for k, purpose in enumerate((Purpose.TEST, Purpose.TRAIN, Purpose.TRAIN))
+    ]
+
+
+def state_of(project: Project, box: LabelBox) -> State:
+    return label_boxes.get(project.database, box.id).state
+
+
+def test_one_look_says_round_boxes_and_what_is_due(project, boxes) -> None:
+    async def steps(app, pilot) -> None:
+        text = text_of(app)
+        for words in ("round 1 of 10, labelling", "○ proposed", "0 of 3 boxes done", "for a test", "No page is served"):
+            assert words in text, words
+        assert "space   label box 1 of 'scan', test (3 boxes wait)" in text
+
+    run(project, steps)
+
+
+@pytest.mark.parametrize(
+    ("size", "layout", "shown"),
+    [
+        ((80, 24), "narrow", {"boxes", "box"}),
+        ((100, 30), "narrow", {"boxes", "box"}),
+        ((120, 40), "medium", set(PANELS) - {"log"}),
+        ((180, 50), "wide", set(PANELS)),
+        ((69, 40), "tiny", set()),
+        ((120, 19), "tiny", set()),
+    ],
+)
+def test_each_size_has_a_layout_that_fits(project, boxes, size, layout, shown) -> None:
+    async def steps(app, pilot) -> None:
+        regions = {name: app.screen.query_one(f"#{name}") for name in PANELS}
+        assert {name for name, panel in regions.items() if panel.region.area} == shown
+        assert ("needs 70 × 20" in text_of(app)) == (layout == "tiny")
+        width, height = size
+        assert all(p.region.right <= width and p.region.bottom <= height for p in regions.values())
+        assert layout == "tiny" or "space" in text_of(app).splitlines()[-2]
+        assert layout == "tiny" or "? help  q quit" in text_of(app).splitlines()[-1]
+
+    assert layout_for(Size(*size)) == layout
+    run(project, steps, size)
+
+
+def test_number_keys_bring_every_panel_to_the_front_of_a_narrow_terminal(project, boxes) -> None:
+    async def steps(app, pilot) -> None:
+        for number, name in enumerate(PANELS, 1):
+            await pilot.press(str(number))
+            panel = app.screen.query_one(f"#{name}")
+            await until(pilot, lambda panel=panel: panel in app.focused.ancestors_with_self)
+            assert panel.region.area, name
+
+    run(project, steps, (80, 24))
+
+
+def test_done_skip_and_reopen_move_the_box_and_the_cursor_goes_on(project, boxes) -> None:
+    async def steps(app, pilot) -> None:
+        panel = app.screen.query_one(BoxesPanel)
+        assert panel.chosen == 1
+        await pilot.press("d")
+        await until(pilot, lambda: panel.chosen == 2)
+        assert state_of(project, boxes[0]) == State.DONE
+        await pilot.press("s")
+        await write(pilot, "out of focus")
+        await pilot.press("enter")
+        await until(pilot, lambda: panel.chosen == 3)
+        skipped = label_boxes.get(project.database, 2)
+        assert (skipped.state, skipped.why, skipped.person) == (State.SKIPPED, "out of focus", "ann")
+        await pilot.press("g", "2", "enter")
+        await until(pilot, lambda: panel.chosen == 2)
+        await pilot.press("e")
+        await until(pilot, lambda: state_of(project, boxes[1]) == State.OPEN)
+        await until(pilot, lambda: "◐ open" in text_of(app))
+
+    app = run(project, steps)
+    assert [line.split(",")[0] for line in said(app)] == [
+        "box 1 is done",
+        "box 2 is skipped: out of focus",
+        "box 2 is open",
+    ]
+
+
+def test_escape_leaves_a_skip_undone(project, boxes) -> None:
+    async def steps(app, pilot) -> None:
+        await pilot.press("s", "x", "escape")
+        await pilot.pause()
+        assert state_of(project, boxes[0]) == State.PROPOSED
+
+    run(project, steps)
+
+
+def test_protecting_a_box_asks_first(project, boxes) -> None:
+    async def steps(app, pilot) -> None:
+        await pilot.press("down", "T", "n")
+        await pilot.pause()
+        assert label_boxes.get(project.database, 2).purpose == Purpose.TRAIN
+        await pilot.press("T", "y")
+        await until(pilot, lambda: label_boxes.get(project.database, 2).purpose == Purpose.TEST)
+
+    run(project, steps)
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [("20,40,60", Box((12, 32, 52), (28, 48, 68))), ("30:40,50:60,70:80", Box((30, 50, 70), (40, 60, 80)))],
+    ids=["around a voxel", "region"],
+)
+def test_a_box_is_added_by_hand(project, boxes, typed, wanted) -> None:
+    async def steps(app, pilot) -> None:
+        await pilot.press("a")
+        await write(pilot, typed)
+        await pilot.press("enter")
+        await until(pilot, lambda: "box 4 added" in said(app))
+
+    run(project, steps)
+    assert label_boxes.get(project.database, 4).box == wanted
+
+
+def test_a_region_that_will_not_do_is_explained_and_not_added(project, boxes) -> None:
+    async def steps(app, pilot) -> None:
+        await pilot.press("a")
+        await write(pilot, "99,0,0")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "lies outside 'scan'" in text_of(app)
+        await pilot.press("escape")
+
+    run(project, steps)
+    assert len(label_boxes.select(project.database)) == 3
+
+
+def test_a_box_is_added_around_what_the_page_shows(project, boxes) -> None:
+    async def steps(app, pilot) -> None:
+        await until(pilot, lambda: app.snapshot.server and app.snapshot.server.people)
+        await pilot.press("a", "enter")
+        await until(pilot, lambda: "box 4 added" in said(app))
+
+    with small_server(project.folder) as server:
+        server.people = [{"person": "ann", "box": None, "volume": "scan", "position": [20, 40, 60]}]
+        run(project, steps)
+    assert label_boxes.get(project.database, 4).box == Box((12, 32, 52), (28, 48, 68))
+
+
+def test_what_cannot_be_done_is_one_line_with_a_hint_and_stays_in_the_log(project, boxes) -> None:
+    ledger.set_round(project.database, 1, RoundState.LABELLING)
+    label_boxes.move(project.database, 1, State.SKIPPED, "bob", why="blank")
+
+    async def steps(app, pilot) -> None:
+        await pilot.press("a")
+        await write(pilot, "0:16,0:16,0:16")
+        await pilot.press("enter")
+        await until(pilot, lambda: said(app))
+        await pilot.press("l")
+        await pilot.pause()
+        line = " ".join(text_of(app).replace("│", " ").split())
+        assert "overlaps box 1; boxes do not overlap; choose another region" in line
+
+    run(project, steps)
+
+
+def test_changes_of_others_appear(project, boxes) -> None:
+    async def steps(app, pilot) -> None:
+        label_boxes.move(project.database, 2, State.OPEN, "bob")
+        with open_journal(project) as journal:
+            journal.write(stroke(boxes[1].box, 2, 1, person="bob", box=2))
+        await until(pilot, lambda: "✔ 1 stroke saved" in text_of(app))
+        await until(pilot, lambda: "box 2 is open, by bob" in said(app))
+        await pilot.press("g", "2", "enter")
+        await until(pilot, lambda: "1 edit, the last" in text_of(app))
+        assert "by bob" in text_of(app)
+
+    run(project, steps)
+
+
+def test_filter_order_and_rounds_change_the_list(project, boxes) -> None:
+    add_box(project, Box((20, 0, 0), (36, 16, 16)), round=0, state=State.DONE, reason="from far")
+
+    async def steps(app, pilot) -> None:
+        panel = app.screen.query_one(BoxesPanel)
+        listed = lambda: [box.id for box in panel._boxes]  # noqa: E731
+        assert listed() == [1, 2, 3]
+        await pilot.press("full_stop")
+        assert listed() == [1, 2, 3, 4]
+        await pilot.press("slash")
+        await write(pilot, "far done")
+        assert listed() == [4]
+        await pilot.press("escape")
+        assert listed() == [1, 2, 3, 4]
+        await pilot.press("comma", "comma")
+        assert panel.view.order == "priority" and listed() == [1, 2, 3, 4]
+
+    run(project, steps)
+
+
+def test_ten_thousand_boxes_are_paged_searched_and_jumped_in(project, boxes) -> None:
+    box = replace(boxes[2], strategy="many")
+    label_boxes.add(project.database, [replace(box, priority=k / 1e5) for k in range(10_000)])
+
+    async def steps(app, pilot) -> None:
+        table, panel = app.screen.query_one(DataTable), app.screen.query_one(BoxesPanel)
+        assert table.row_count == 500
+        await pilot.press("greater_than_sign")
+        await pilot.pause()
+        assert "page 2 of 21" in text_of(app) and panel.chosen not in (None, 1)
+        await pilot.press("g", *"9000", "enter")
+        await until(pilot, lambda: app.screen.box is not None and app.screen.box.id == 9000)
+        began = time.monotonic()
+        label_boxes.move(project.database, 9000, State.OPEN, "bob")
+        await until(pilot, lambda: app.snapshot.box(9000).state == State.OPEN)
+        assert time.monotonic() - began < 30
+        await pilot.press("slash")
+        await write(pilot, "open")
+        await until(pilot, lambda: table.row_count == 1)
+
+    run(project, steps)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (180, 50)])
+def test_hostile_names_are_text_and_crash_nothing(project, boxes, size, monkeypatch) -> None:
+    monkeypatch.setenv("RONDEL_PERSON", HOSTILE)
+    database = project.database
+    with database.transaction() as rows:
+        rows.execute("UPDATE box SET reason = ?1, person = ?1, why = ?1", (HOSTILE,))
+    label_boxes.move(database, 2, State.SKIPPED, HOSTILE, why=HOSTILE)
+    job = job_rows.queue(database, "import", {"name": HOSTILE})
+    job_rows.end(database, job.id, JobState.FAILED, error=HOSTILE, hint=HOSTILE)
+
+    async def steps(app, pilot) -> None:
+        await until(pilot, lambda: app.snapshot.server and app.snapshot.server.people)
+        await pilot.press("full_stop", "T", "n", "question_mark", "escape", "ctrl+p", "escape")
+        label_boxes.move(database, 3, State.SKIPPED, HOSTILE, why=HOSTILE)
+        await until(pilot, lambda: any("box 3 is skipped" in line for line in said(app)))
+        for key in "12345678lJM":
+            await pilot.press(key)
+            await pilot.pause()
+            text = text_of(app)
+            assert not [c for c in text if not c.isprintable() and c != "\n"]
+        assert app.return_code in (None, 0)
+
+    with small_server(project.folder) as server:
+        server.people = [{"person": HOSTILE, "box": 1}]
+        run(project, steps, size)
+
+
+def test_a_running_job_shows_how_far_it_is(project, boxes) -> None:
+    job = job_rows.queue(project.database, "round", {})
+    with locks.hold(project.folder / "jobs" / f"{job.id:04d}.lock", "a job", 1):
+        job_rows.begin(project.database, job.id)
+        job_rows.set_progress(project.database, job.id, Progress("train model 1", 10, 40, "steps", "loss 0.9", 100.0))
+
+        async def steps(app, pilot) -> None:
+            assert "train model 1" in text_of(app) and " 25 %" in text_of(app)
+            assert "label box 1 while job 1 runs: train model 1 25 %" in text_of(app)
+            later = Progress("train model 1", 30, 40, "steps", "loss 0.5", 110.0)
+            job_rows.set_progress(project.database, job.id, later)
+            await until(pilot, lambda: " 75 %" in text_of(app))
+            assert "0:05 left" in text_of(app) and "2.0/s" in text_of(app) and "loss 0.5" in text_of(app)
+            job_rows.end(project.database, job.id, JobState.FAILED, error="it broke", hint="mend it")
+            await until(pilot, lambda: "job 1 (round) failed: it broke" in said(app))
+
+        run(project, steps)
+
+
+def test_a_job_whose_process_is_gone_is_shown_as_lost(project, boxes) -> None:
+    job = job_rows.queue(project.database, "round", {})
+    job_rows.begin(project.database, job.id)
+
+    async def steps(app, pilot) -> None:
+        assert app.snapshot.jobs[0].state == JobState.LOST
+        assert "its process was killed" in text_of(app)
+
+    run(project, steps)
+
+
+def test_the_link_is_shown_copied_and_says_who_is_there(project, boxes) -> None:
+    async def steps(app, pilot) -> None:
+        assert f"http://127.0.0.1:{server.port}/open/a-secret" in text_of(app)
+        assert "1 page open: bob (box 2)" in text_of(app)
+        await pilot.press("c")
+        await until(pilot, lambda: app.clipboard == f"http://127.0.0.1:{server.port}/open/a-secret")
+        await pilot.press("C")
+        await until(pilot, lambda: app.clipboard.startswith(f"ssh -N -L {server.port}:127.0.0.1:{server.port} "))
+
+    with small_server(project.folder) as server:
+        server.people = [{"person": "bob", "box": 2}]
+        run(project, steps)
+
+
+@pytest.mark.parametrize(("keys", "box"), [(["o"], 1), (["down", "enter"], 2), (["space"], 1)])
+def test_a_box_is_opened_in_the_page(project, boxes, keys, box) -> None:
+    async def steps(app, pilot) -> None:
+        await pilot.press(*keys)
+        await until(pilot, lambda: said(app))
+
+    with small_server(project.folder) as server:
+        app = run(project, steps)
+        assert server.shown == [{"person": "ann", "box": box}]
+    assert said(app) == [f"box {box} is shown in the page that you have open"]
+
+
+def test_an_empty_project_says_what_is_next(tmp_path: Path) -> None:
+    from rondel.store import project as projects
+
+    projects.create(tmp_path / "empty", ["background", "cell"]).close()
+
+    async def steps(app, pilot) -> None:
+        assert "No volume yet." in text_of(app) and "rondel add IMAGE" in text_of(app)
+        await pilot.press("space", "d", "s", "e", "T", "p", "c", "a")
+        await pilot.pause()
+
+    assert run(tmp_path / "empty", steps).return_code in (None, 0)
+
+
+def test_a_changed_setting_is_seen(project, boxes) -> None:
+    from rondel.store import settings_file
+
+    async def steps(app, pilot) -> None:
+        settings_file.change(project.folder / "project.toml", "rounds.planned", "77")
+        await until(pilot, lambda: "round 1 of 77" in text_of(app))
+
+    run(project, steps)
+
+
+def test_leaving_asks_only_while_something_is_being_done(project, boxes) -> None:
+    import threading
+
+    from rondel.tui.messages import Act
+
+    free = threading.Event()
+
+    async def steps(app, pilot) -> None:
+        app.post_message(Act(lambda project: str(free.wait(60))))
+        await until(pilot, lambda: app.pending)
+        await pilot.press("q")
+        await until(pilot, lambda: "1 thing you asked for is still being done" in text_of(app))
+        await pilot.press("n")
+        free.set()
+        await until(pilot, lambda: not app.pending)
+        await pilot.press("q")
+        await until(pilot, lambda: not app.is_running)
+
+    run(project, steps)
+
+
+def test_the_palette_does_what_has_no_key(project, boxes) -> None:
+    label_boxes.move(project.database, 1, State.OPEN, "ann")
+    with open_journal(project) as journal:
+        journal.write(stroke(boxes[0].box, 2, 1, box=1))
+
+    async def steps(app, pilot) -> None:
+        await pilot.press("ctrl+p")
+        await write(pilot, "undo in box")
+        await until(pilot, lambda: "Undo your own last edit" in text_of(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: any("undoes edit 1" in line for line in said(app)))
+
+    run(project, steps)
