@@ -17,6 +17,7 @@ from textual.widgets import DataTable
 
 from .conftest import add_box, stroke
 from .screens import run, said, text_of, until, write
+from .small_rounds import make_labelled
 from .small_server import small_server
 
 HOSTILE = "a[b]\x1b[31m[/red]\u202e\x07{}" + "x" * 300
@@ -229,10 +230,10 @@ def test_ten_thousand_boxes_are_paged_searched_and_jumped_in(project, boxes) -> 
 
     async def steps(app, pilot) -> None:
         table, panel = app.screen.query_one(DataTable), app.screen.query_one(BoxesPanel)
-        assert table.row_count == 500
+        assert table.row_count == 100
         await pilot.press("greater_than_sign")
         await pilot.pause()
-        assert "page 2 of 21" in text_of(app) and panel.chosen not in (None, 1)
+        assert "page 2 of 101" in text_of(app) and panel.chosen not in (None, 1)
         await pilot.press("g", *"9000", "enter")
         await until(pilot, lambda: app.screen.box is not None and app.screen.box.id == 9000)
         began = time.monotonic()
@@ -386,3 +387,18 @@ def test_the_palette_does_what_has_no_key(project, boxes) -> None:
         await until(pilot, lambda: any("undoes edit 1" in line for line in said(app)))
 
     run(project, steps)
+
+
+def test_space_trains_the_next_model_and_proposes_the_next_boxes(tmp_path: Path) -> None:
+    make_labelled(tmp_path / "cells")
+
+    async def steps(app, pilot) -> None:
+        assert "train model 1 on 2 new boxes; 1 boxes still wait" in text_of(app)
+        await pilot.press("space")
+        await until(pilot, lambda: app.snapshot.running)
+        assert "while job" in text_of(app)
+        await until(pilot, lambda: app.snapshot.champion)
+        await until(pilot, lambda: not app.snapshot.running and app.snapshot.round.number == 2)
+        assert "model 1: Dice" in text_of(app) and "Boxes of round 2" in text_of(app)
+
+    assert any(line.startswith("model 1 is the champion") for line in said(run(tmp_path / "cells", steps)))

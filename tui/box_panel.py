@@ -93,13 +93,11 @@ def _place(snapshot: Snapshot, box: LabelBox) -> str:
 
 def _priority(snapshot: Snapshot, box: LabelBox) -> Content:
     """Draw a box's priority among those that were ranked with it."""
-    peers = sorted(
-        (b.priority for b in snapshot.boxes if (b.round, b.strategy) == (box.round, box.strategy)), reverse=True
-    )
-    most = max(peers, default=0.0)
+    peers = [b.priority for b in snapshot.boxes if b.round == box.round and b.strategy == box.strategy]
+    most, ahead = max(peers, default=0.0), sum(priority > box.priority for priority in peers)
     done, rest = words.bar(box.priority / most if most > 0 else 0.0, BAR)
-    rank = f"{peers.index(box.priority) + 1} of {len(peers)}" if box.priority in peers else ""
-    return Content.assemble((done, "$primary"), (rest, FAINT), f"  {box.priority:.3f}, number {rank}" if rank else "")
+    said = f"  {box.priority:.3f}, number {ahead + 1} of {len(peers)}"
+    return Content.assemble((done, "$primary"), (rest, FAINT), said)
 
 
 def _saved(snapshot: Snapshot, box: LabelBox, now: float) -> Content:

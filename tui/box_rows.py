@@ -9,13 +9,14 @@ from rich.text import Text
 from ..store.records import LabelBox, Purpose, State
 from . import words
 from .snapshot import Snapshot, waiting_first
+from .theme import BUSY, GOOD
 
 Order = Literal["due", "number", "priority", "state", "edits", "minutes"]
 ORDERS: tuple[Order, ...] = ("due", "number", "priority", "state", "edits", "minutes")
-PAGE = 500
-"""Rows that are shown at once: a table of 10,000 rows takes seconds to fill."""
+PAGE = 100
+"""Rows that are shown at once: a table of 10,000 rows takes seconds to fill, one of 500 a tenth of a second."""
 STATES = (State.OPEN, State.PROPOSED, State.DONE, State.SKIPPED)
-COLOURS = {State.OPEN: "yellow", State.DONE: "green", State.SKIPPED: "dim", State.PROPOSED: ""}
+COLOURS = {State.OPEN: BUSY, State.DONE: GOOD, State.SKIPPED: "dim", State.PROPOSED: ""}
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
 - `/` filters by words of state, use, volume, person, number, reason; `round:2` too
 - `,` the next order: due, number, priority, state, edits, minutes
 - `.` all rounds, or the present one with what still waits; `g` goes to a box by its number
-- `<` and `>` turn pages, where there are more than 500 boxes
+- `<` and `>` turn pages, where there are more than 100 boxes
 """
 
     DEFAULT_CSS = """

@@ -73,16 +73,20 @@ def _running(running: Running, width: int, now: float) -> list[Content]:
         return [Content.assemble((words.plain(said, width - 8), "bold"), (f"  {spent}", QUIET))]
     left = f"{words.duration(running.seconds_left)} left" if running.seconds_left is not None else ""
     end = f" {100 * running.share:3.0f} %  {left:<11}"
-    stage = words.plain(f"job {job.id}, {job.kind}: {progress.stage}", max(12, width // 2 - 4))
+    stage = words.plain(progress.stage, max(12, width // 2 - 4))
     bar, rest = words.bar(running.share, max(4, width - len(stage) - len(end) - 2))
     head = Content.assemble((stage, "bold"), "  ", (bar, "$primary"), (rest, FAINT), end)
     rate = f"{amount(running.rate).strip()}/s" if running.rate else ""
     amounts = f"{progress.done:,.0f} of {progress.total:,.0f} {progress.unit}"
-    facts = [spent, amounts, rate, words.plain(progress.text, 24)]
+    losses = len(running.losses) > 1
+    facts = [f"job {job.id}", spent, amounts, rate, "" if losses else words.plain(progress.text, 24)]
     detail = words.plain("  " + " · ".join(fact for fact in facts if fact), width)
-    spare = width - len(detail) - 3
-    line = words.sparkline(running.losses, min(40, spare)) if spare >= 6 and len(running.losses) > 1 else ""
-    return [head, Content.assemble((detail, QUIET), " " if line else "", (line, "$accent"))]
+    lines = [head, Content(detail).stylize(QUIET)]
+    if losses:
+        first, last = (f"{running.losses[k]:.3f}" for k in (0, -1))
+        drawn = words.sparkline(running.losses, max(4, width - 26))
+        lines.append(Content.assemble(("  loss ", QUIET), (drawn, "$accent"), (f"  {first} → {last}", QUIET)))
+    return lines
 
 
 def _ended(job: Job, width: int, now: float) -> Content:

@@ -7,7 +7,7 @@ from functools import partial
 from ..store.project import Project
 from ..store.records import State
 from . import words
-from .snapshot import WAITING, Running, Snapshot, waiting_first
+from .snapshot import Running, Snapshot, next_waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +24,16 @@ def next_step(snapshot: Snapshot) -> Step:
 
     busy = next((r for r in snapshot.running if r.job.kind not in ("import", "export")), None)
     if busy:
-        boxes = waiting_first([box for box in snapshot.boxes if box.state in WAITING])
-        doing = _doing(busy)
-        if not boxes:
+        box, doing = next_waiting(snapshot.boxes), _doing(busy)
+        if box is None:
             return Step(f"{doing}: nothing waits for you")
-        return Step(f"label box {boxes[0].id} while {doing}", partial(actions.open_box, id=boxes[0].id))
+        return Step(f"label box {box.id} while {doing}", partial(actions.open_box, id=box.id))
     if snapshot.due.step == "add":
         adding = next((r for r in snapshot.running if r.job.kind == "import"), None)
         return Step(_doing(adding) if adding else f"add a volume at the command line: {snapshot.due.verb}")
     if snapshot.due.step == "label":
-        first = waiting_first([box for box in snapshot.boxes if box.state in WAITING])
-        if first and first[0].state == State.OPEN:
+        first = next_waiting(snapshot.boxes)
+        if first and first.state == State.OPEN:
             return Step(f"go on with {snapshot.due.words.removeprefix('label ')}", actions.do_due)
     return Step(snapshot.due.words, actions.do_due)
 

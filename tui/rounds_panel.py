@@ -9,8 +9,9 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import DataTable, Static
+from textual.widgets.data_table import ColumnKey
 
-from ..store.records import Round, RoundState
+from ..store.records import LabelBox, Round, RoundState
 from . import words
 from .snapshot import Snapshot, progress_of_round
 
@@ -61,10 +62,14 @@ n/a with fewer than two of them. `enter` lists the boxes of a round.
         planned = snapshot.settings.rounds.planned
         self.border_subtitle = Content(f"{len(snapshot.rounds)} of {planned} planned") if snapshot.rounds else None  # type: ignore[assignment]
         self.set_class(not snapshot.rounds, "-empty")
-        rows = [row(snapshot, entry) for entry in snapshot.rounds]
+        boxes: dict[int, list[LabelBox]] = {}
+        for box in snapshot.boxes:
+            boxes.setdefault(box.round, []).append(box)
+        rows = [row(snapshot, entry, boxes.get(entry.number, [])) for entry in snapshot.rounds]
         if rows == self._rows:
             return
         table = self.query_one(DataTable)
+        table.columns[ColumnKey("±")].label = Text(f"±{100 * snapshot.settings.test.interval:.0f} %")
         at_end = table.cursor_row >= len(self._rows) - 1
         cursor = table.cursor_row
         table.clear()
@@ -85,9 +90,9 @@ n/a with fewer than two of them. `enter` lists the boxes of a round.
         event.stop()
 
 
-def row(snapshot: Snapshot, entry: Round) -> list[str]:
+def row(snapshot: Snapshot, entry: Round, boxes: list[LabelBox]) -> list[str]:
     """Write a round's row: number, model, boxes done, Dice and its interval, time of training, state."""
-    done, count = progress_of_round([box for box in snapshot.boxes if box.round == entry.number])
+    done, count = progress_of_round(boxes)
     model = next((m for m in snapshot.models if m.number == entry.trained), None)
     dice = snapshot.mean_dice(entry.trained) if model else None
     half = words.interval(snapshot.scores.get(entry.trained or 0, ())) if model else ""

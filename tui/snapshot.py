@@ -284,6 +284,13 @@ def progress_of_round(boxes: Sequence[LabelBox]) -> tuple[int, int]:
 
 def waiting_first(boxes: Sequence[LabelBox]) -> list[LabelBox]:
     """Order boxes as a person labels them: those that wait first, test boxes before others, reserve ones last."""
-    return sorted(
-        boxes, key=lambda b: (b.state not in WAITING, b.purpose != Purpose.TEST, b.reserve, -b.priority, b.id)
-    )
+    return sorted(boxes, key=_turn)
+
+
+def next_waiting(boxes: Sequence[LabelBox]) -> LabelBox | None:
+    """Return the box that is to be labelled next, and that `waiting_first` lists first."""
+    return min((box for box in boxes if box.state in WAITING), key=_turn, default=None)
+
+
+def _turn(box: LabelBox) -> tuple:
+    return box.state not in WAITING, box.purpose != Purpose.TEST, box.reserve, -box.priority, box.id

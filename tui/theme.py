@@ -4,17 +4,20 @@ from textual.theme import Theme
 
 QUIET, FAINT = "$foreground 60%", "$foreground 30%"
 """Styles of what is said beside the point, and of what is hardly said; they follow whatever theme is chosen."""
+GOOD, BUSY = "#7fb069", "#d9a657"
+"""Colours of what is done and of what is being worked on, where a table takes no names of the theme."""
+
 THEME = Theme(
     name="rondel",
     primary="#5b8fb9",
     secondary="#4a6a86",
-    accent="#d9a657",
+    accent=BUSY,
     foreground="#d5d8dc",
     background="#14171b",
     surface="#1a1e23",
     panel="#22272e",
-    success="#7fb069",
-    warning="#d9a657",
+    success=GOOD,
+    warning=BUSY,
     error="#d96c6c",
     dark=True,
     variables={
