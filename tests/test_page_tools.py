@@ -161,6 +161,7 @@ def test_radius_follows_brackets_and_the_outline_follows_the_radius(screen: Scre
     for keys in ((), ("]",), ("]", "]"), ("[", "[", "[")):
         screen.press(*keys)
         screen.page.mouse.move(*screen.place(0, (20, 24, 32)))
+        screen.drawn()
         radius = screen.ask("rondel.tools.radius")
         width = screen.page.locator(".rondel-cursor").bounding_box()["width"]
         left, right = screen.place(0, (20, 24, 32 - radius)), screen.place(0, (20, 24, 32 + radius))

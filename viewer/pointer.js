@@ -36,6 +36,7 @@ export class Pointer {
     this.panel = undefined;
     this.x = 0;
     this.y = 0;
+    this.frame = 0;
     this.cursor = document.body.appendChild(document.createElement("div"));
     this.cursor.className = "rondel-cursor";
     this.cursor.hidden = true;
@@ -44,8 +45,8 @@ export class Pointer {
       window.addEventListener(type, (event) => handler.call(this, /** @type {PointerEvent} */ (event)), { capture: true });
     }
     for (const type of SWALLOWED) window.addEventListener(type, (event) => this.swallow(event), { capture: true });
-    window.addEventListener("wheel", () => requestAnimationFrame(() => this.outline()), { capture: true, passive: true });
-    document.addEventListener("pointerleave", () => (this.cursor.hidden = true));
+    window.addEventListener("wheel", () => this.outline(), { capture: true, passive: true });
+    document.addEventListener("pointerleave", () => this.hover(null));
   }
 
   /** @param {PointerEvent} event */
@@ -93,26 +94,33 @@ export class Pointer {
   }
 
   /**
-   * @param {PointerEvent} event
-   * @param {Panel | undefined} panel
+   * @param {PointerEvent | null} event null where the pointer has left the window
+   * @param {Panel} [panel]
    */
   hover(event, panel) {
-    this.x = event.clientX;
-    this.y = event.clientY;
+    if (event) [this.x, this.y] = [event.clientX, event.clientY];
     if (panel) this.panel = panel;
-    this.cursor.hidden = !panel || !this.page.tools.tool;
+    this.inside = Boolean(panel);
     this.outline();
   }
 
-  /** Show how large the brush is where the pointer is. */
+  /** Show with the next frame how large the brush is where the pointer is; painting does not wait for it. */
   outline() {
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.#draw();
+    });
+  }
+
+  #draw() {
     const { cursor, panel, page } = this;
     const mirror = page.sync.mirror;
-    const sized = STROKES.includes(page.tools.tool ?? "");
-    document.body.classList.toggle("rondel-sized", sized && !cursor.hidden);
-    if (cursor.hidden || !panel || !mirror) return;
-    const [across, down] = this.adapter.pixels(panel).map((step) => (2 * page.tools.radius) / length(step, mirror.weights));
-    const [width, height] = sized ? [across, down] : [0, 0];
+    const shown = this.inside && panel && mirror && page.tools.tool !== null;
+    const sized = shown && STROKES.includes(page.tools.tool ?? "");
+    cursor.hidden = !shown;
+    if (!shown) return;
+    const across = this.adapter.pixels(panel).map((step) => (2 * page.tools.radius) / length(step, mirror.weights));
+    const [width, height] = sized ? across : [0, 0];
     cursor.style.width = `${width}px`;
     cursor.style.height = `${height}px`;
     cursor.style.transform = `translate(${this.x - width / 2}px, ${this.y - height / 2}px)`;

@@ -13,10 +13,10 @@ const PREDICTED = ["accept", "acceptAll"];
 export class Toolbox {
   mode = element("p", { className: "rondel-mode" });
   classes = element("div", { className: "rondel-classes", ariaLabel: "class to paint" });
-  radius = element("output");
+  radius = element("output", { title: "of the brush, in units of the smallest side of a voxel" });
   only = element("select", { title: "what may be painted over (O)" });
   unlabelled = element("input", { type: "checkbox", title: "accept only where nothing is labelled" });
-  above = element("input", { type: "range", min: "0", max: "0.95", step: "0.05", title: "accept only where the model is this sure" });
+  above = element("input", { type: "range", min: "0", max: "0.95", step: "0.05", title: "accept only where the model is this sure", ariaLabel: "how sure the model must be" });
   sure = element("output");
   made = "";
 
@@ -26,9 +26,10 @@ export class Toolbox {
     this.flat = button("", () => page.act("flat"), "flat disc or sphere, fill in 2-D or 3-D (T)");
     this.tools = TOOLS.map((tool) => entryButton(tool, () => page.act(page.tools.tool === tool.name ? "off" : tool.name)));
     this.empty = this.#does("empty");
+    this.done = this.#does("done");
     this.acceptAll = this.#does("acceptAll");
-    this.accepting = element("div", { className: "rondel-row rondel-accepting" }, [
-      this.acceptAll, label("if unlabelled", this.unlabelled, true), label("if sure", this.above), this.sure,
+    this.accepting = element("div", { className: "rondel-accepting" }, [
+      this.acceptAll, this.above, label("if unlabelled", this.unlabelled, true), this.sure,
     ]);
     const size = element("div", { className: "rondel-row" }, [this.#does("smaller", false), this.radius, this.#does("larger", false), this.flat]);
     const previous = button("« Previous", () => page.act("previous"), "go to the previous box");
@@ -38,30 +39,33 @@ export class Toolbox {
       element("div", { className: "rondel-row" }, [label("paint over", this.only)]),
       this.accepting,
       pairs(this.#does("interpolate"), this.#does("copy"), this.#does("undo"), this.#does("redo"), this.empty),
-      pairs(previous, this.#does("skip"), this.#does("done")),
+      pairs(previous, this.#does("skip"), this.done),
     ]);
     this.classes.setAttribute("role", "group");
     this.#listen();
   }
 
   show() {
-    const { tools, classes, sync } = this.page;
+    const { tools, classes, sync, leaving } = this.page;
     this.tools.forEach((made) => made.setAttribute("aria-pressed", String(tools.tool === made.dataset.act)));
     this.mode.textContent = tools.tool
       ? `${entry(tools.tool).word} is on and has the keys; Esc gives them back.`
       : "No tool: keys and mouse are Neuroglancer's. P takes up a tool.";
-    this.mode.dataset.on = String(tools.tool !== null);
+    this.mode.dataset.on = this.root.dataset.on = String(tools.tool !== null);
     this.#showClasses(classes);
-    this.radius.textContent = `size ${tools.radius}`;
-    this.flat.textContent = tools.flat ? "▱ flat (T)" : "◉ round (T)";
+    this.radius.textContent = `radius ${tools.radius}`;
+    this.flat.textContent = tools.flat ? "▱ flat" : "● round";
+    this.flat.append(element("kbd", { textContent: "T" }));
+    this.flat.setAttribute("aria-pressed", String(tools.flat));
     this.only.value = tools.only === null ? ALL : String(tools.only);
     this.unlabelled.checked = tools.unlabelled;
     this.above.value = String(tools.above);
-    this.sure.textContent = `≥ ${Math.round(tools.above * 100)} %`;
+    this.sure.textContent = `if ≥ ${Math.round(tools.above * 100)} % sure`;
     const predicted = sync.head?.model != null;
     this.accepting.hidden = !predicted;
     for (const made of [...this.tools, this.acceptAll]) if (PREDICTED.includes(made.dataset.act ?? "")) made.disabled = !predicted;
     if (classes.length) this.empty.replaceChildren(...face({ ...entry("empty"), word: `Rest is ${classes[0].name}` }));
+    this.done.replaceChildren(...face({ ...entry("done"), word: leaving.dropped ? "Next box" : entry("done").word }));
   }
 
   #listen() {
@@ -128,6 +132,7 @@ function face({ glyph, word, key }) {
 function entryButton(one, act, worded = true) {
   const made = button(worded ? "" : one.glyph, act, `${one.says} (${shown(one.key)})`);
   made.dataset.act = one.name;
+  made.dataset.free = String(FREE.includes(one));
   if (worded) made.append(...face(one));
   return made;
 }
