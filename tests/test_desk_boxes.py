@@ -75,6 +75,32 @@ def test_skip_keeps_the_reason_and_an_edit_opens_the_box_again(folder):
     run(folder, test)
 
 
+def test_a_skip_without_a_reason_is_refused(folder):
+    async def test(served):
+        page = await served.page(FIRST)
+        answer = await page.done(page.op("skip", why=" \n"))
+        assert answer["type"] == "refused" and "without a reason" in answer["message"]
+        assert state(served, FIRST) == State.PROPOSED and page.head["id"] == FIRST
+
+    run(folder, test)
+
+
+@pytest.mark.parametrize(
+    "op", [{"op": "done"}, {"op": "skip", "why": "dark"}, {"op": "skip"}, {"op": "go", "to": "next"}]
+)
+def test_a_dropped_box_leads_on_and_stays_dropped(folder, op):
+    async def test(served):
+        page = await served.page(FIRST)
+        with served.project.database.transaction() as connection:
+            connection.execute("UPDATE box SET state = 'dropped' WHERE id = ?", (FIRST,))
+        await page.told("heads", state="dropped")
+        assert (await page.done(page.op(**op)))["type"] == "ack"
+        await page.told("box", id=SECOND)
+        assert state(served, FIRST) == State.DROPPED
+
+    run(folder, test)
+
+
 def test_an_undo_opens_a_box_that_was_done(folder):
     async def test(served):
         page = await served.page(FIRST)
@@ -101,6 +127,19 @@ def test_next_goes_round_and_says_when_nothing_waits(folder):
         assert (await page.done(page.op("done")))["type"] == "ack"
         assert "no other box waits" in (await page.told("note"))["text"]
         assert page.head["id"] == SECOND and page.head["state"] == "done"
+
+    run(folder, test)
+
+
+def test_next_names_the_boxes_that_wait_but_are_open_elsewhere(folder):
+    async def test(served):
+        ann, _ = await served.page(FIRST), await served.page(SECOND, person="bob")
+        eve = await served.page(FLAT, person="eve")
+        ann.op("go", to="next")
+        assert f"boxes {SECOND}, {FLAT} wait, but are open in other pages" in (await ann.told("note"))["text"]
+        await eve.done(eve.op("skip", why="dark"))
+        ann.op("go", to="next")
+        assert f"box {SECOND} waits, but is open in another page" in (await ann.told("note"))["text"]
 
     run(folder, test)
 

@@ -199,11 +199,37 @@ export class Adapter {
   }
 
   /**
+   * How opaque a layer of labels is; undefined where there is none of that name.
+   * @param {string} name
+   * @returns {number | undefined}
+   */
+  opacity(name) {
+    return quietly(() => this.#layer(name).layer.displayState.selectedAlpha.value);
+  }
+
+  /**
+   * @param {string} name
+   * @param {number} opacity
+   */
+  setOpacity(name, opacity) {
+    const state = quietly(() => this.#layer(name).layer.displayState);
+    for (const alpha of [state?.selectedAlpha, state?.notSelectedAlpha]) if (alpha && alpha.value !== opacity) alpha.value = opacity;
+  }
+
+  /**
    * Call back whenever layers come, go, appear or vanish.
    * @param {() => void} callback
    */
   onLayers(callback) {
     this.viewer.layerManager?.layersChanged?.add(callback);
+  }
+
+  /**
+   * Call back whenever Neuroglancer is about to draw.
+   * @param {() => void} callback
+   */
+  onDraw(callback) {
+    this.viewer.display.updateStarted.add(callback);
   }
 
   /**

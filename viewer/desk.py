@@ -241,6 +241,8 @@ class Desk:
             return await self.show(session, box=free[0].id)
         if back:
             raise UsageError("there is no box before this one", "go on to the next box")
+        if found:
+            raise UsageError(_open_elsewhere([box.id for box in found]), "come back to it later")
         raise UsageError("no other box waits to be labelled", "'rondel round' does what is due next")
 
     async def _show(self, page: Page) -> None:
@@ -365,3 +367,9 @@ class Desk:
         self.pending += 1
         self.scribe.submit(partial(loop.call_soon_threadsafe, heard), job, *arguments)
         return await future
+
+
+def _open_elsewhere(ids: Sequence[int]) -> str:
+    if len(ids) == 1:
+        return f"box {ids[0]} waits, but is open in another page"
+    return f"boxes {', '.join(map(str, ids))} wait, but are open in other pages"

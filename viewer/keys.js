@@ -35,7 +35,6 @@ export const ACTIONS = [
   { name: "acceptAll", glyph: "✓", word: "Accept box", key: "shift+a", says: "Take over the prediction in the whole box." },
   { name: "empty", glyph: "▢", word: "Rest is", key: "u", says: "All that is unlabelled in the box becomes the first class." },
   { name: "labels", glyph: "◧", word: "labels", key: "l", says: "Hide or show the labels." },
-  { name: "done", glyph: "✔", word: "Done, next", key: "enter", says: "The box is done; go to the next one." },
   { name: "skip", glyph: "»", word: "Skip…", key: "n", says: "Skip the box, saying why." },
   { name: "off", glyph: "✕", word: "off", key: "escape", says: "Put the tool down: all keys are Neuroglancer's again." },
 ];
@@ -45,6 +44,7 @@ export const FREE = [
   { name: "toggle", glyph: "✎", word: "tool", key: "p", says: "Take up the last tool, or put it down." },
   { name: "undo", glyph: "↶", word: "Undo", key: "ctrl+z", says: "Undo your last edit in this box." },
   { name: "redo", glyph: "↷", word: "Redo", key: "ctrl+y", says: "Bring back what you undid last." },
+  { name: "done", glyph: "✔", word: "Done, next", key: "enter", says: "The box is done; go to the next one." },
 ];
 
 /** Help is asked for by H with or without a tool; without one Neuroglancer's own help opens as well. */
@@ -76,6 +76,14 @@ export function keyName(event) {
 export function shown(key) {
   const names = /** @type {Record<string, string>} */ ({ escape: "Esc", enter: "Enter", shift: "⇧" });
   return key.split("+").map((part) => names[part] ?? part[0].toUpperCase() + part.slice(1)).join("+").replace("⇧+", "⇧");
+}
+
+/**
+ * Whether a key presses the button that has the focus.
+ * @param {KeyboardEvent} event
+ */
+export function presses(event) {
+  return event.key === "Enter" && event.target instanceof Element && event.target.closest("button, a, summary") !== null;
 }
 
 /**

@@ -31,6 +31,8 @@ export class Mirror {
     const voxels = shape[0] * shape[1] * shape[2];
     this.base = new Uint8Array(voxels);
     this.view = new Uint8Array(voxels);
+    /** labelled voxels of view; -1 where it has changed since they were counted */
+    this.counted = -1;
     /** @type {Map<number, Stroke>} strokes that wait for their answer, by number, in order */
     this.waiting = new Map();
     /** @type {Stroke | null} the stroke under the pointer */
@@ -41,6 +43,12 @@ export class Mirror {
 
   get ready() {
     return this.revision >= 0;
+  }
+
+  /** How many voxels are labelled; they are counted anew only when somebody asks after a change. */
+  get labelled() {
+    if (this.counted < 0) this.counted = this.view.reduce((sum, value) => (value ? sum + 1 : sum), 0);
+    return this.counted;
   }
 
   /**
@@ -165,6 +173,7 @@ export class Mirror {
     eachRow(shape, region, (index, length) => view.set(base.subarray(index, index + length), index));
     for (const stroke of this.waiting.values()) paintStroke(view, shape, this.weights, stroke, region);
     if (this.live) paintStroke(view, shape, this.weights, this.live, region);
+    this.counted = -1;
     this.changed(region);
   }
 
@@ -175,6 +184,7 @@ export class Mirror {
   #advance(a, b) {
     const stroke = /** @type {Stroke} */ (this.live);
     this.liveRegion = around(this.liveRegion, segmentRegion(this.shape, this.weights, stroke, a, b));
+    this.counted = -1;
     this.changed(paintSegment(this.view, this.shape, this.weights, stroke, a, b, whole(this.shape)));
   }
 }

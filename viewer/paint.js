@@ -4,8 +4,10 @@
 
 import { Adapter, findViewer } from "./adapter.js";
 import { Clock } from "./clock.js";
-import { ACTIONS, FREE, HELP, isTyping, keyName, TOOLS } from "./keys.js";
+import { ACTIONS, FREE, HELP, isTyping, keyName, presses, TOOLS } from "./keys.js";
+import { DROPPED, Leaving } from "./leaving.js";
 import { Pointer } from "./pointer.js";
+import { isEmpty, strokeRegion } from "./raster.js";
 import { Strip } from "./strip.js";
 import { Sync } from "./sync.js";
 import { Tools } from "./tools.js";
@@ -32,6 +34,7 @@ export class Page {
     this.missing = missing;
     this.tools = new Tools();
     this.clock = new Clock();
+    this.leaving = new Leaving(this);
     this.said = "";
     this.looked = false;
     this.drawing = 0;
@@ -73,10 +76,11 @@ export class Page {
     return origin && this.sync.mirror ? [position[0] - origin[0], position[1] - origin[1], position[2] - origin[2]] : null;
   }
 
-  /** Whether the box has arrived; says so where it has not. */
+  /** Whether the box can be painted; says so where it cannot. */
   ready() {
-    if (!this.sync.mirror?.ready) this.say("the box is still on its way");
-    return this.sync.mirror?.ready ?? false;
+    if (this.leaving.dropped) this.say(DROPPED);
+    else if (!this.sync.mirror?.ready) this.say("the box is still on its way");
+    return !this.leaving.dropped && (this.sync.mirror?.ready ?? false);
   }
 
   // What the server sends.
@@ -87,6 +91,7 @@ export class Page {
    */
   painted(mirror, region) {
     this.adapter?.paint(this.sync.head?.serial, mirror.view, mirror.shape, region);
+    this.refresh();
   }
 
   /**
@@ -95,6 +100,7 @@ export class Page {
    */
   showing(head, mirror) {
     this.said = "";
+    this.leaving.warned = 0;
     if (!mirror) this.act("off");
     const known = this.classes.map(({ value }) => value);
     if (!known.includes(this.tools.value)) this.tools.value = known[1] ?? known[0] ?? 0;
@@ -128,9 +134,8 @@ export class Page {
     else if (name === "only") tools.nextOnly(this.classes);
     else if (name === "smaller" || name === "larger") tools.resize(name === "larger");
     else if (name === "labels") this.adapter?.setVisible("labels", !this.adapter.visible("labels"));
-    else if (name === "skip") this.strip.askWhy();
+    else if (name === "skip") this.leaving.askWhy();
     else this.#send(name);
-    this.pointer?.outline();
     this.refresh();
   }
 
@@ -143,9 +148,11 @@ export class Page {
     this.refresh();
   }
 
-  /** @param {string} why */
-  skip(why) {
-    this.#leave("skip", { why });
+  /** @param {number | null} opacity of the labels, in this box and all later ones */
+  fade(opacity) {
+    this.tools.opacity = opacity;
+    if (opacity !== null) this.adapter?.setOpacity("labels", opacity);
+    this.refresh();
   }
 
   /** @param {number} box that was clicked in the view of a volume */
@@ -167,8 +174,9 @@ export class Page {
     this.refresh();
   }
 
-  /** Show the state on the strip with the next frame. */
+  /** Show the state on the strip and at the pointer with the next frame. */
   refresh() {
+    this.pointer?.outline();
     this.drawing ||= requestAnimationFrame(() => {
       this.drawing = 0;
       this.strip.show();
@@ -204,9 +212,21 @@ export class Page {
    */
   released(tool, points) {
     const { brush } = this;
-    if (tool === "threshold") this.sync.operate("threshold", { ...brush, points });
+    if (this.#outside(points)) this.say("outside the box");
+    else if (tool === "threshold") this.sync.operate("threshold", { ...brush, points });
     else this.sync.finishStroke();
     return (point) => brush && tool !== "threshold" && this.sync.mirror?.start(brush, point);
+  }
+
+  /**
+   * Whether a stroke touches no voxel of the box: it is given up.
+   * @param {Triple[]} points
+   */
+  #outside(points) {
+    const { mirror } = this.sync;
+    if (!mirror || !this.brush || !isEmpty(strokeRegion(mirror.shape, mirror.weights, { ...this.brush, points }))) return false;
+    mirror.cancel();
+    return true;
   }
 
   /**
@@ -227,7 +247,9 @@ export class Page {
 
   /** @param {string | null} tool */
   #takeUp(tool) {
-    if (this.adapter && this.sync.mirror) this.tools.takeUp(tool);
+    if (!this.adapter || !this.sync.mirror) return;
+    this.tools.takeUp(tool);
+    this.said = "";
   }
 
   /** @param {number | null} value under the pointer */
@@ -239,6 +261,10 @@ export class Page {
   /** @param {string} name */
   #send(name) {
     if (!this.sync.mirror) return;
+    if (name === "done") return this.leaving.done();
+    if (name === "previous" || name === "next") return this.leaving.go(name);
+    if (name === "view") return this.leaving.send("view");
+    if (!this.ready()) return;
     const { value, only, accepted } = this.tools;
     const slice = this.pointer?.slice();
     if (name === "undo" || name === "redo" || name === "empty") this.sync.operate(name);
@@ -246,10 +272,6 @@ export class Page {
     else if (name === "interpolate" && slice) this.sync.operate("interpolate", { axis: slice.axis, value, only });
     else if (name === "copy" && slice) this.#copy(slice, 1);
     else if (name === "copyBack" && slice) this.#copy(slice, -1);
-    else if (name === "done") this.#leave("done", {});
-    else if (name === "previous") this.#leave("go", { to: "previous" });
-    else if (name === "next") this.#leave("go", { to: "next" });
-    else if (name === "view") this.#leave("view", {});
     else if (!slice) this.say("turn the view straight first: its slices lie oblique");
   }
 
@@ -265,24 +287,6 @@ export class Page {
     this.adapter?.step(axis, by);
   }
 
-  /**
-   * Send an operation that may lead to another box.
-   * @param {string} op
-   * @param {Record<string, any>} fields
-   */
-  #leave(op, fields) {
-    this.#sendSeconds();
-    this.sync.operate(op, fields);
-  }
-
-  #sendSeconds() {
-    const { head } = this.sync;
-    if (head?.type !== "box" || this.clock.seconds < 1 || !this.sync.connected) return;
-    const seconds = this.clock.take();
-    this.sync.tell({ type: "seconds", box: head.id, seconds });
-    head.seconds = (head.seconds ?? 0) + seconds;
-  }
-
   #listen() {
     window.addEventListener("keydown", (event) => this.#key(event), { capture: true });
     for (const type of ["pointerdown", "pointermove", "wheel", "keydown"]) {
@@ -292,18 +296,19 @@ export class Page {
       if (this.sync.unsaved || this.sync.mirror?.live) event.preventDefault();
     });
     window.addEventListener("pagehide", () => {
-      this.#sendSeconds();
+      this.leaving.sendSeconds();
       this.sync.keep();
     });
     window.addEventListener("pageshow", (event) => event.persisted && this.sync.unkeep());
     this.adapter?.onChunks(() => this.#settle());
-    this.adapter?.onLayers(() => this.refresh());
+    this.adapter?.onLayers(() => this.fade(this.tools.opacity));
+    this.adapter?.onDraw(() => this.pointer?.outline());
   }
 
   #active() {
     if (!this.sync.mirror) return;
     this.clock.tick();
-    if (this.clock.seconds >= SECONDS_EVERY) this.#sendSeconds();
+    if (this.clock.seconds >= SECONDS_EVERY) this.leaving.sendSeconds();
     this.refresh();
   }
 
@@ -345,13 +350,19 @@ export class Page {
     const digit = /^[0-9]$/.test(key);
     const on = this.tools.tool !== null;
     const entry = [...FREE, ...(on ? [...TOOLS, ...ACTIONS] : [])].find((one) => one.key === key);
-    const ours = entry && (this.sync.mirror || entry.name === "off") && this.adapter;
-    if (!ours && !(on && (digit || key === HELP))) return;
+    const ours = entry && !presses(event) && (this.sync.mirror || entry.name === "off") && this.adapter;
+    if (!ours && !(on && (digit || key === HELP))) return this.#notOurs(key);
     event.stopImmediatePropagation();
     event.preventDefault();
     if (event.repeat && !["smaller", "larger", "undo", "redo"].includes(entry?.name ?? "")) return;
     if (digit) this.choose(Number(key));
     else if (entry) this.act(entry.name);
+  }
+
+  /** @param {string} key that Neuroglancer gets */
+  #notOurs(key) {
+    const meant = this.sync.mirror && this.adapter && !this.tools.tool && TOOLS.some((tool) => tool.key === key);
+    if (meant) this.say("press P first, or click a tool: keys are Neuroglancer's now");
   }
 }
 

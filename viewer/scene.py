@@ -28,10 +28,10 @@ STATE_COLOURS = {
 CHANNEL_COLOURS = ("#ffffff", "#ff00ff", "#00ffff", "#ffff00", "#00ff00", "#ff0000", "#0000ff")
 DARK, BRIGHT = 0.08, 0.92
 """Grey of the low and the high percentile: what lies beyond can still be told apart."""
-PANEL, WHOLE = 340, 640
-"""Pixels that one of four panels, and a single one, has at least on a common screen."""
-FILLED = 0.7
-"""Share of a panel that a box fills at first."""
+PANEL, WHOLE = 330, 640
+"""Pixels of the smaller side of one of four panels, and of a single one, in a window of 1280 x 720."""
+FILLED = 0.8
+"""Share of it that a box fills at first: a quarter of the box's size is left around it."""
 
 HEAT = """#uicontrol invlerp normalized(range=[0, 255])
 void main() {
@@ -52,7 +52,6 @@ def box_scene(view: BoxView) -> ng.ViewerState:
     region = view.box.box
     flat = region.shape[0] == 1
     state = _state(view, region, flat=flat)
-    state.title = f"box {view.box.id} of {view.record.name}"
     _add_saved(state, view, view.box.id)
     source = _named(view, addresses.box(view.origin, view.serial))
     state.layers["labels"] = _segments(view, source, alpha=0.5)
@@ -65,7 +64,6 @@ def box_scene(view: BoxView) -> ng.ViewerState:
 def volume_scene(view: VolumeView) -> ng.ViewerState:
     """Return the viewer state in which a whole volume is looked at; a box's outline has the box's id."""
     state = _state(view, view.record.box, flat=view.record.shape[0] == 1)
-    state.title = view.record.name
     _add_saved(state, view, 0)
     for name, colour in STATE_COLOURS.items():
         outlines = [(str(box.id), box.box, _said(box)) for box in view.boxes if _kind(box) == name]
@@ -90,8 +88,7 @@ def _state(view: View, region: Box, *, flat: bool) -> ng.ViewerState:
     # a voxel's centre, so that no cross section lies between two voxels
     state.position = [(a + b - 1) // 2 for a, b in zip(region.start, region.stop)]
     extents = [n * s / min(spacing) for n, s in zip(region.shape, spacing)]
-    shown = extents[1:] if flat else extents
-    state.cross_section_scale = max(shown) / (FILLED * (WHOLE if flat else PANEL))
+    state.cross_section_scale = max(extents[1:]) / (FILLED * (WHOLE if flat else PANEL))
     state.projection_scale = 2 * max(extents)
     state.layout = "xy" if flat else "4panel"
     state.show_default_annotations = False

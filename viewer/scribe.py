@@ -235,16 +235,24 @@ class Scribe:
         return self.journal.write(stroke)
 
     def _close_box(self, op: messages.Done | messages.Skip, person: str) -> Answer:
-        """Move a box to done or skipped; one that is there already was moved by the same op before a restart."""
+        """Move a box to done or skipped; one that is there already was moved by the same op before a restart.
+
+        A dropped box stays so: there is nothing to say of it, and its page must be able to go on.
+        """
         if not op.box:
             raise UsageError("no box is open that could be closed", "open a box")
         state = State.DONE if isinstance(op, messages.Done) else State.SKIPPED
-        if label_boxes.get(self.project.database, op.box).state != state:
+        if label_boxes.get(self.project.database, op.box).state not in (state, State.DROPPED):
             if isinstance(op, messages.Skip):
-                label_boxes.move(self.project.database, op.box, state, person, why=" ".join(op.why.split()))
+                self._skip(op.box, person, " ".join(op.why.split()))
             else:
                 self.journal.finish(op.box, person)
         return Answer(op.number, op.box, 0)
+
+    def _skip(self, id: int, person: str, why: str) -> None:
+        if not why:
+            raise UsageError(f"box {id} cannot be skipped without a reason", "say why in a word")
+        label_boxes.move(self.project.database, id, State.SKIPPED, person, why=why)
 
     def _reopen(self, box: LabelBox, person: str) -> None:
         """Move a box to open: with its first edit it is being labelled, and one that was done is so no more."""

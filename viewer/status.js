@@ -1,6 +1,7 @@
 /** What does the strip say about the box, the round, the people and whether all is saved? */
 
 import { element } from "./elements.js";
+import { DROPPED } from "./leaving.js";
 
 /** @typedef {import("./paint.js").Page} Page */
 /** @typedef {import("./sync.js").Message} Message */
@@ -13,6 +14,7 @@ export class Status {
   title = element("h1");
   reason = element("p", { className: "rondel-reason" });
   saved = element("p", { className: "rondel-saved" });
+  share = "";
   progress = element("progress");
   progressText = element("span");
   round = element("p", { className: "rondel-round" }, [this.progressText, this.progress]);
@@ -34,12 +36,27 @@ export class Status {
     const box = head.type === "box";
     this.title.textContent = box ? boxName(head) : `volume ${head.volume}`;
     this.title.title = head.project;
-    this.reason.textContent = this.reason.title = box ? head.reason : "Click a box's outline to label it.";
+    this.reason.textContent = this.reason.title = this.#why(head);
+    this.reason.dataset.dropped = String(this.page.leaving.dropped);
+    document.title = `${head.project} - ${box ? `box ${head.id}` : head.volume} - rondel`;
     const { number, done, total } = head.round ?? {};
     this.progressText.textContent = total ? `round ${number}: ${done} of ${total} done` : "no boxes to label yet";
     this.progress.max = total || 1;
     this.progress.value = done || 0;
-    this.people.textContent = [box && `${duration(this.page.seconds)} of painting`, here(head)].filter(Boolean).join(" · ");
+    this.people.textContent = [this.#share(), box && `${duration(this.page.seconds)} painting`, here(head)].filter(Boolean).join(" · ");
+  }
+
+  /** @param {Message} head */
+  #why({ type, reason }) {
+    if (type !== "box") return "Click a box's outline to label it.";
+    return this.page.leaving.dropped ? DROPPED : reason;
+  }
+
+  /** How much of the box is labelled; not while the pointer paints, so that no stroke waits for the count. */
+  #share() {
+    const { mirror } = this.page.sync;
+    if (mirror?.ready && !mirror.live) this.share = `${percent(mirror.labelled, mirror.view.length)} labelled`;
+    return mirror?.ready && this.share;
   }
 
   #showSaved() {
@@ -47,6 +64,7 @@ export class Status {
     const waits = sync.unsaved + (sync.mirror?.live ? 1 : 0);
     const lost = `⚠ no connection${waits ? `: ${waits} not saved yet` : "; trying again"}`;
     const text = waits ? `● ${waits} not saved yet` : "saved ✔";
+    document.body.classList.toggle("rondel-lost", !sync.connected);
     this.saved.textContent = sync.connected ? text : lost;
     this.saved.dataset.state = sync.connected ? (waits ? "waits" : "saved") : "lost";
   }
@@ -67,6 +85,16 @@ function here(head) {
     ? people.filter(({ box }) => box === head.id).map(({ person }) => person)
     : people.map(({ person, box }) => (box ? `${person} (box ${box})` : person));
   return names.length ? `here: ${names.join(", ")}` : "";
+}
+
+/**
+ * Part of a whole, rounded so that only nothing is 0 % and only all is 100 %.
+ * @param {number} part
+ * @param {number} all
+ */
+function percent(part, all) {
+  if (part === 0 || part === all) return part ? "100 %" : "0 %";
+  return `${Math.max(1, Math.min(99, Math.round((100 * part) / all)))} %`;
 }
 
 /** @param {number} seconds */

@@ -14,6 +14,7 @@ import { Toolbox } from "./toolbox.js";
 const LAYERS = ["labels", "prediction", "uncertainty"];
 
 export class Strip {
+  opacity = element("input", { type: "range", min: "0.1", max: "1", step: "0.1", title: "how opaque the labels are", ariaLabel: "how opaque the labels are" });
   boxes = element("section", { className: "rondel-boxes" });
   said = element("p", { className: "rondel-said" });
   asked = false;
@@ -27,7 +28,7 @@ export class Strip {
     this.page = page;
     this.status = new Status(page);
     this.toolbox = new Toolbox(page);
-    this.why = form("why?", 500, "Skip", (why) => page.skip(why));
+    this.why = form("why?", 500, "Skip", (why) => page.leaving.skip(why));
     this.who = form("your name", 64, "That is me", (person) => person && page.name(person), () => (this.asked = true));
     this.who.prepend("Your name, shown on edits:");
     this.layers = LAYERS.map((name) => this.#layer(name));
@@ -39,6 +40,8 @@ export class Strip {
       element("section", { className: "rondel-layers" }, this.layers.map(({ all }) => all)),
       this.said,
     ]);
+    this.layers[0].all.after(this.opacity);
+    this.opacity.addEventListener("input", () => page.fade(Number(this.opacity.value)));
     this.said.setAttribute("role", "status");
     body.append(this.root, this.help);
     body.classList.add("rondel-page");
@@ -55,6 +58,9 @@ export class Strip {
     this.volume.hidden = head?.type !== "box";
     this.#showBoxes(page.boxes ?? []);
     for (const one of this.layers) this.#showLayer(one);
+    const opacity = page.adapter?.opacity("labels");
+    this.opacity.hidden = opacity === undefined;
+    this.opacity.value = String(opacity);
     this.who.hidden = this.asked || !head || Boolean(head.person || person);
     this.said.textContent = page.missing.length ? lacking(page.missing) : page.said;
   }

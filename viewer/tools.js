@@ -12,11 +12,13 @@ export class Tools {
   /** class that is painted; 0 before the classes are known */
   value = 0;
   /** in units of the smallest spacing */
-  radius = 5;
+  radius = 2;
   /** a disc in the slice and a fill in 2-D; else a sphere and a fill in 3-D */
   flat = true;
   /** @type {number | null} what may be painted over; null for all */
   only = null;
+  /** @type {number | null} of the labels; null as they come */
+  opacity = null;
   /** accept only where nothing is labelled */
   unlabelled = true;
   /** accept only what the model gives this probability */
