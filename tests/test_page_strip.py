@@ -91,6 +91,69 @@ def test_keys_are_neuroglancers_until_a_tool_is_on(screen: Screen):
     screen.settle()
 
 
+FAINT = """(key) => [...document.querySelectorAll("#rondel-strip kbd")]
+  .filter((cap) => cap.textContent === key).every((cap) => Number(getComputedStyle(cap).opacity) < 0.5)"""
+
+
+def test_keys_that_do_nothing_are_greyed_and_say_how_to_get_them(screen: Screen):
+    for key in "BERFAK1TIU":
+        assert screen.ask(FAINT, key), key
+    for key in ("Ctrl+Z", "Enter"):
+        assert not screen.ask(FAINT, key)
+    bar = "rondel.adapter.viewer.showScaleBar.value"
+    for key in "berfak":
+        screen.ask("rondel.say('')")
+        before = screen.ask(bar)
+        screen.press(key)
+        screen.said("press P first, or click a tool")
+        assert screen.ask(bar) == (before != (key == "b"))  # Neuroglancer has it
+    screen.press("p")
+    screen.wait("document.querySelector('.rondel-said').textContent === ''")
+    assert not any(screen.ask(FAINT, key) for key in "BERFAK1TIU")
+
+
+def test_flat_or_round_is_told_by_word_and_by_the_pressed_button(screen: Screen):
+    flat = screen.page.locator(".rondel-toolbox button[title^='flat disc']")
+    screen.press("p")
+    screen.said("▱ flat", ".rondel-toolbox")
+    assert flat.get_attribute("aria-pressed") == "true"
+    flat.click()
+    screen.said("● round", ".rondel-toolbox")
+    assert flat.get_attribute("aria-pressed") == "false" and not screen.ask("rondel.tools.flat")
+    screen.said("radius 2", ".rondel-toolbox")
+
+
+def test_labels_stay_as_opaque_as_they_were_made(screen: Screen):
+    opacity = "rondel.adapter.opacity('labels')"
+    assert screen.ask(opacity) == 0.5
+    screen.page.get_by_label("how opaque the labels are").fill("0.9")
+    screen.wait(f"{opacity} === 0.9")
+    here = screen.shown
+    screen.press("Enter", "Enter")
+    screen.wait("(id) => rondel.sync.head.id !== id", here)
+    screen.ready()
+    screen.wait(f"{opacity} === 0.9")
+
+
+def test_a_box_fits_the_xy_panel_with_a_margin(screen: Screen):
+    middle = (19, 23, 31)
+    place = screen.ask(PLACES, ".neuroglancer-panel")[0]
+    low = screen.place(0, (middle[0], -0.5, -0.5))
+    high = screen.place(0, (middle[0], 47.5, 63.5))
+    assert place[0] < low[0] and place[1] < low[1] and high[0] < place[2] and high[1] < place[3]
+    assert high[0] - low[0] == pytest.approx(0.8 * (place[3] - place[1]), rel=0.05)
+
+
+def test_lost_connection_is_said_once_and_by_us(screen: Screen):
+    bar = screen.page.locator("#neuroglancer-status-container")
+    screen.server.stop()
+    screen.said("no connection", ".rondel-saved")
+    screen.wait("document.body.textContent.includes('Disconnected from Python server')")
+    assert bar.is_hidden()
+    screen.server.start()
+    screen.wait("rondel.sync.connected && !document.body.classList.contains('rondel-lost')")
+
+
 def test_dragging_moves_the_view_until_a_tool_is_on(screen: Screen):
     before = screen.ask("rondel.adapter.center()")
     screen.drag(0, (20, 24, 32), (20, 30, 40))

@@ -170,6 +170,48 @@ def test_radius_follows_brackets_and_the_outline_follows_the_radius(screen: Scre
     assert sizes[0] == sizes[3] < sizes[1] < sizes[2]
 
 
+RING = """() => {
+  const { adapter, pointer, sync, tools } = rondel, ring = document.querySelector(".rondel-cursor");
+  const [across] = adapter.pixels(pointer.panel), w = sync.mirror.weights;
+  const wanted = (2 * tools.radius) / Math.hypot(...across.map((v, i) => v * w[i]));
+  return !ring.hidden && wanted > 5 && Math.abs(parseFloat(ring.style.width) - wanted) < 0.1;
+}"""
+"""Whether the ring around the pointer is as large as the brush is in the cross section under it."""
+
+
+def test_ring_keeps_its_size_through_picking_zooming_and_another_box(screen: Screen):
+    given(screen, (part((15, 10, 10), (25, 20, 20)), 3))
+    screen.press("p")
+    screen.page.mouse.move(*screen.place(0, (20, 15, 15)))
+    screen.wait(RING)
+    screen.press("k")
+    screen.wait("document.querySelector('.rondel-cursor').style.width === '0px'")
+    screen.click(0, (20, 15, 15))
+    screen.wait(RING)
+    screen.press("Escape")
+    screen.wait("document.querySelector('.rondel-cursor').hidden")
+    screen.press("p")
+    screen.wait(RING)
+    screen.ask("rondel.adapter.viewer.navigationState.zoomFactor.value *= 0.5, 0")
+    screen.wait(RING)
+    here = screen.shown
+    screen.press("Enter")
+    screen.wait("(id) => rondel.sync.head.id !== id && rondel.sync.mirror?.ready", here)
+    screen.ready()
+    screen.wait(RING)
+
+
+@pytest.mark.parametrize("tool", ["b", "e", "r"])
+def test_stroke_outside_the_box_is_said_to_be_so(screen: Screen, tool: str):
+    screen.press("p", tool)
+    screen.drag(0, (28, -8, -4), (28, -5, 20))
+    screen.said("outside the box")
+    assert screen.ask("[rondel.sync.next, rondel.sync.mirror.live]") == [1, None]
+    screen.drag(0, (28, 4, 4), (28, 5, 20))
+    screen.wait("rondel.sync.next > 1")
+    screen.settle()
+
+
 @pytest.mark.parametrize("hidden", [False, True])
 def test_undo_and_redo_also_while_the_labels_are_hidden(screen: Screen, hidden: bool):
     screen.press("p", "2")

@@ -113,7 +113,8 @@ export class Pointer {
   }
 
   #draw() {
-    const { cursor, panel, page } = this;
+    const { cursor, page } = this;
+    const panel = this.#under();
     const mirror = page.sync.mirror;
     const shown = this.inside && panel && mirror && page.tools.tool !== null;
     const sized = shown && STROKES.includes(page.tools.tool ?? "");
@@ -132,11 +133,18 @@ export class Pointer {
    * @returns {{axis: import("./adapter.js").Axis, index: number} | null}
    */
   slice() {
-    const panels = this.adapter.panels();
-    const panel = this.panel && panels.includes(this.panel) ? this.panel : panels[0];
+    const panel = this.#under() ?? this.adapter.panels()[0];
     const axis = panel ? this.adapter.axis(panel) : null;
     const voxel = this.page.local(this.adapter.center());
     return axis === null || !voxel ? null : { axis, index: Math.floor(voxel[axis] + 0.5) };
+  }
+
+  /** The cross section that the pointer was in last; with another box or layout come other ones. */
+  #under() {
+    if (!this.panel || !this.adapter.panels().includes(this.panel)) {
+      this.panel = this.adapter.panelOf(document.elementFromPoint(this.x, this.y));
+    }
+    return this.panel;
   }
 
   /**
