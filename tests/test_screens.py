@@ -1,5 +1,6 @@
 """The main screen: what it shows of a project, and what each key does to it."""
 
+import asyncio
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ from rondel.store.box import Box
 from rondel.store.edits import open_journal
 from rondel.store.project import Project
 from rondel.store.records import JobState, LabelBox, Progress, Purpose, RoundState, State
+from rondel.tui.app import RondelApp
 from rondel.tui.boxes_panel import BoxesPanel
-from rondel.tui.main_screen import PANELS, layout_for
+from rondel.tui.main_screen import PANELS, MainScreen, layout_for
+from rondel.tui.wizard import Wizard
 from textual.geometry import Size
 from textual.widgets import DataTable
 
@@ -286,7 +289,7 @@ def test_a_running_job_shows_how_far_it_is(project, boxes) -> None:
             later = Progress("train model 1", 30, 40, "steps", "loss 0.5", 110.0)
             job_rows.set_progress(project.database, job.id, later)
             await until(pilot, lambda: " 75 %" in text_of(app))
-            assert "0:05 left" in text_of(app) and "2.0/s" in text_of(app) and "loss 0.5" in text_of(app)
+            assert "0:05 left" in text_of(app) and "2.0/s" in text_of(app) and "0.900 → 0.500" in text_of(app)
             job_rows.end(project.database, job.id, JobState.FAILED, error="it broke", hint="mend it")
             await until(pilot, lambda: "job 1 (round) failed: it broke" in said(app))
 
@@ -393,7 +396,7 @@ def test_space_trains_the_next_model_and_proposes_the_next_boxes(tmp_path: Path)
     make_labelled(tmp_path / "cells")
 
     async def steps(app, pilot) -> None:
-        assert "train model 1 on 2 new boxes; 1 boxes still wait" in text_of(app)
+        assert "train model 1 on 2 new boxes; 1 box still waits" in text_of(app)
         await pilot.press("space")
         await until(pilot, lambda: app.snapshot.running)
         assert "while job" in text_of(app)
@@ -402,3 +405,29 @@ def test_space_trains_the_next_model_and_proposes_the_next_boxes(tmp_path: Path)
         assert "model 1: Dice" in text_of(app) and "Boxes of round 2" in text_of(app)
 
     assert any(line.startswith("model 1 is the champion") for line in said(run(tmp_path / "cells", steps)))
+
+
+def test_a_folder_without_a_project_begins_with_the_first_run_and_goes_on_with_its_project(project, boxes) -> None:
+    app = RondelApp(project.folder.parent, None, serve=False)
+
+    async def go() -> None:
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(pilot, lambda: isinstance(app.screen, Wizard))
+            app.screen.dismiss(project.folder)
+            await until(pilot, lambda: isinstance(app.screen, MainScreen))
+            await until(pilot, lambda: "label box 1 of 'scan'" in text_of(app))
+
+    asyncio.run(go())
+
+
+def test_a_first_run_that_is_given_up_ends_the_screens(tmp_path: Path) -> None:
+    app = RondelApp(tmp_path, None, serve=False)
+
+    async def go() -> None:
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(pilot, lambda: isinstance(app.screen, Wizard))
+            app.screen.dismiss(None)
+            await until(pilot, lambda: not app.is_running)
+
+    asyncio.run(go())
+    assert app.return_code in (None, 0) and not list(tmp_path.iterdir())

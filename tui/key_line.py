@@ -24,6 +24,9 @@ class KeyLine(Static):
         self._shown: list[tuple[str, int]] = []
         """Key and width of each entry, from the left."""
 
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, lambda screen: self.show())
+
     def on_resize(self) -> None:
         self.show()
 

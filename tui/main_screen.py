@@ -192,7 +192,7 @@ class MainScreen(Screen[None]):
                 continue
             panel.show(snapshot)  # type: ignore[attr-defined]
         self._number_panels()
-        self._show_keys()
+        self.refresh_bindings()
 
     def _read_arms(self) -> None:
         """Ask for the curves of simulations, which lie beside the project's own."""
@@ -223,7 +223,7 @@ class MainScreen(Screen[None]):
         self.query_one(BoxPanel).choose(self.snapshot, event.box)
         self.query_one(PreviewPanel).choose(self.snapshot, event.box)
         self._number_panels()
-        self._show_keys()
+        self.refresh_bindings()
 
     @on(PreviewWanted)
     def _pass_on(self, event: PreviewWanted) -> None:
@@ -351,13 +351,6 @@ class MainScreen(Screen[None]):
             "more": not self.snapshot.computing,
         }
         return legal.get(action, True)
-
-    def _show_keys(self) -> None:
-        self.refresh_bindings()
-        self.call_after_refresh(self.query_one(KeyLine).show)
-
-    def on_descendant_focus(self) -> None:
-        self.query_one(KeyLine).show()
 
 
 def _focus_inside(panel: Widget) -> None:
