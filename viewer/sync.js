@@ -7,6 +7,7 @@
  */
 
 import { Mirror } from "./mirror.js";
+import { isEmpty } from "./raster.js";
 
 /** @typedef {import("./raster.js").Region} Region */
 /** @typedef {import("./raster.js").Triple} Triple */
@@ -95,9 +96,13 @@ export class Sync {
     return number;
   }
 
-  /** Lift the pointer and send the stroke. */
+  /** Lift the pointer and send the stroke, unless it missed the box altogether. */
   finishStroke() {
     const { mirror } = this;
+    if (mirror && isEmpty(mirror.liveRegion)) {
+      mirror.cancel();
+      return this.#changed();
+    }
     const done = mirror?.finish(this.next);
     if (!mirror || !done) return;
     const { stroke, region, crc } = done;
