@@ -45,7 +45,7 @@ def due(project: Project) -> Due:
     fresh, waiting = fresh_boxes(project), waiting_boxes(project)
     if fresh:
         number = models.next_number(project.database)
-        still = f"; {len(waiting)} boxes still wait" if waiting else ""
+        still = f"; {counted(len(waiting), 'box still waits', 'boxes still wait')}" if waiting else ""
         return Due(
             "train",
             f"train model {number} on {counted(len(fresh), 'new box', 'new boxes')}{still}",

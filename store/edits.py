@@ -104,7 +104,8 @@ class Journal:
         )
         if row is None:
             raise UsageError(
-                f"{person} has no edit in box {box} to undo", f"'rondel history --box {box}' lists its edits"
+                f"{person} has no edit in box {box} to undo",
+                f"'rondel history --box {box}' lists its edits and whose they are",
             )
         return self._turn(_edit(row), EditKind.UNDO, person, sender)
 

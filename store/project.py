@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import locks
 from .database import Database
 from .errors import ProjectError, SettingsError, SpaceError, UsageError, VolumeError
 from .records import VolumeRecord
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .volume import Volume
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+FILES = ("project.toml", "project.db", "project.db-wal", "project.db-shm", locks.LABELS, locks.COMPUTE)
 FOLDERS = ("volumes", "labels", "maps", "models", "jobs", "backups", "exports", "cache")
 JSON_FIELDS = ("channels", "shape", "chunks", "spacing_nm", "translation_nm", "intensities")
 
@@ -80,6 +82,31 @@ class Project:
         return self.folder / "volumes" / "truth" / f"{volume}.ome.zarr"
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What was in a folder before a project was made there, so that one that came to nothing can be taken back."""
+
+    folder: Path
+    there: frozenset[Path]
+    missing: tuple[Path, ...]
+    """The folder and those above it that did not exist, innermost first."""
+
+    @classmethod
+    def of(cls, folder: Path) -> "Before":
+        missing = tuple(place for place in (folder, *folder.parents) if not place.exists())
+        return cls(folder, frozenset(folder.iterdir()) if folder.is_dir() else frozenset(), missing)
+
+    def restore(self) -> None:
+        """Remove the project; what was there before stays."""
+        for name in (*FILES, *FOLDERS):
+            path = self.folder / name
+            if path not in self.there:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for place in self.missing:
+            if not any(place.iterdir()):
+                place.rmdir()
+
+
 def create(folder: Path, classes: list[str], name: str = "", seed: int = 0) -> Project:
     """Make a project folder with these class names, the first being everything else.
 
@@ -88,7 +115,9 @@ def create(folder: Path, classes: list[str], name: str = "", seed: int = 0) -> P
     from . import settings_file
 
     if (folder / "project.toml").exists() or (folder / "project.db").exists():
-        raise ProjectError(f"{folder} already holds a project", "choose another folder, or use it with -p")
+        raise ProjectError(
+            f"{folder} already holds a project", f"go on with it: rondel -p {folder} round; or choose another folder"
+        )
     if len(classes) < 2:
         raise UsageError(
             f"--classes names {len(classes)} class", "name at least two, the first for everything else: background,cell"

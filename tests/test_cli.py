@@ -341,7 +341,7 @@ def begin_long_round(rondel: Rondel, cells: Path) -> subprocess.Popen:
     started = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert started.stderr is not None
     for line in started.stderr:
-        if line.startswith("train model 2"):
+        if line.startswith("train model 2 …"):
             return started
     raise AssertionError(started.wait())
 

@@ -169,7 +169,7 @@ def test_an_image_that_will_not_do_leaves_what_was_there(tmp_path: Path) -> None
     started = first_run.create(plan)
     job = wait(started)
     assert job.state == JobState.FAILED and job.error
-    first_run.undo(started)
+    started.before.restore()
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -178,5 +178,5 @@ def test_new_folders_of_a_given_up_project_are_removed(tmp_path: Path) -> None:
     plan = Plan(tmp_path / "a" / "b", str(tmp_path / "scan.npy"), "em", CLASSES, spacing=(4.0, 4.0, 4.0), unit="nm")
     started = first_run.create(plan)
     wait(started)
-    first_run.undo(started)
+    started.before.restore()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scan.npy"]

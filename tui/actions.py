@@ -154,16 +154,16 @@ def region_around(centre: ZYX, box: ZYX, volume: ZYX) -> Box:
     return Box.at(start, shape)
 
 
-def undo(project: Project, box: int) -> str:
-    """Undo the person's own last edit in a box."""
+def undo(project: Project, box: int, whose: str | None = None) -> str:
+    """Undo somebody's last edit in a box, by default the person's own."""
     with open_writer(project) as writer:
-        edit = writer.undo(box, person(), sender())
+        edit = writer.undo(box, whose or person(), sender())
     return f"edit {edit.number} undoes edit {edit.target}: {edit.voxels} voxels of box {edit.box}"
 
 
-def redo(project: Project, box: int) -> str:
+def redo(project: Project, box: int, whose: str | None = None) -> str:
     with open_writer(project) as writer:
-        edit = writer.redo(box, person(), sender())
+        edit = writer.redo(box, whose or person(), sender())
     return f"edit {edit.number} brings back edit {edit.target}: {edit.voxels} voxels of box {edit.box}"
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +21,9 @@ from ..store.box import Box
 from ..store.errors import RondelError
 from ..store.project import Project, open_project
 from ..store.records import ENDED, Job, JobState, VolumeRecord
+
+RESUMED = ("round", "predict", "train", "rank", "score")
+"""Jobs that go on where they stopped when their verb is run again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,8 @@ def _result(project: Project, job: Job) -> dict[str, Any]:
     if job.state == JobState.DONE:
         return job.result
     if job.state == JobState.CANCELLED:
+        goes_on = f"; {here(project, f'rondel {job.kind}')} goes on with it" if job.kind in RESUMED else ""
+        note(f"job {job.id}, {job.kind}, has stopped{goes_on}")
         raise typer.Exit(130)
     error = RondelError(job.error, job.hint or f"rondel jobs log {job.id}")
     error.exit_code = job.exit_code or 1
@@ -156,7 +163,14 @@ def status_lines(project: Project) -> list[str]:
     lines += [f"job {job.id}: {job.kind} {job.state} {progress_text(project, job)}" for job in facts["jobs"]]
     if facts["server"]:
         lines.append(browser.status_line(facts["server"]))
-    return [*lines, f"next: {facts['next'].words}: {facts['next'].verb}"]
+    return [*lines, f"next: {facts['next'].words}: {here(project, facts['next'].verb)}"]
+
+
+def here(project: Project, verb: str) -> str:
+    """Write a verb so that it works where one stands: with -p, unless that is the project's folder."""
+    if os.environ.get("RONDEL_PROJECT") or project.folder.resolve() == Path.cwd().resolve():
+        return verb
+    return verb.replace("rondel ", f"rondel -p {shlex.quote(str(project.folder))} ", 1)
 
 
 def score_text(project: Project, model: int) -> str:

@@ -2,14 +2,13 @@
 
 import math
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ..loop import jobs
-from ..store import job_rows, locks, settings_file
+from ..store import job_rows, settings_file
 from ..store import project as projects
 from ..store.box import ZYX
 from ..store.errors import UsageError
@@ -20,7 +19,6 @@ from . import parse
 
 THICK = 4.0
 """Sections this many times thicker than a pixel are predicted one by one, as "auto" of [network] dims does it."""
-FILES = ("project.toml", "project.db", "project.db-wal", "project.db-shm", locks.LABELS, locks.COMPUTE)
 ENDINGS = (".ome.zarr", ".zarr", ".tif", ".tiff", ".btf", ".npy")
 MOST_OFFERED = 50
 Spacing = tuple[float, float, float]
@@ -83,8 +81,7 @@ class Started:
 
     folder: Path
     job: int
-    there: frozenset[Path]
-    made: tuple[Path, ...]
+    before: projects.Before
 
 
 def offer(folder: Path) -> list[str]:
@@ -171,8 +168,7 @@ def default_folder(here: Path, volume: str) -> Path:
 def create(plan: Plan) -> Started:
     """Make the project, its settings commented, and start adding the image."""
     folder = plan.folder.expanduser().resolve()
-    made = tuple(place for place in (folder, *folder.parents) if not place.exists())
-    there = frozenset(folder.iterdir()) if folder.is_dir() else frozenset()
+    before = projects.Before.of(folder)
     with projects.create(folder, [name for name, _ in plan.classes]) as project:
         try:
             tree = project.settings.model_dump(by_alias=True, mode="json")
@@ -182,9 +178,9 @@ def create(plan: Plan) -> Started:
             settings_file.write(folder / "project.toml", settings_file.parse(tree, "classes"))
             job = jobs.start(project, "import", _request(plan))
         except BaseException:
-            undo(Started(folder, 0, there, made))
+            before.restore()
             raise
-    return Started(folder, job.id, there, made)
+    return Started(folder, job.id, before)
 
 
 def follow(started: Started) -> tuple[Job, Progress | None]:
@@ -194,17 +190,6 @@ def follow(started: Started) -> tuple[Job, Progress | None]:
         if job.state == JobState.DONE:
             jobs.start(project, "round", {})
         return job, job_rows.progress(project.database, job.id)
-
-
-def undo(started: Started) -> None:
-    """Remove a project whose image will not do; what was there before stays."""
-    for name in (*FILES, *projects.FOLDERS):
-        path = started.folder / name
-        if path not in started.there:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    for place in started.made:
-        if not any(place.iterdir()):
-            place.rmdir()
 
 
 def new_colour(index: int) -> str:

@@ -18,6 +18,10 @@ boxes = typer.Typer(invoke_without_command=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Id = Annotated[int, typer.Argument(help="Number of the box.")]
 BoxOption = Annotated[int | None, typer.Option("--box", help="Number of the box; the one edited last by default.")]
+Whose = Annotated[
+    str | None, typer.Option("--person", help="Whose edit: the name given in the page, where it is not yours here.")
+]
+OTHERS = "--person takes the name that was given in the page; 'rondel history' shows the names"
 OPEN_STATES = (State.PROPOSED, State.OPEN, State.DONE, State.SKIPPED)
 
 
@@ -228,18 +232,18 @@ def history(
     )
 
 
-def undo(context: typer.Context, box: BoxOption = None) -> None:
+def undo(context: typer.Context, box: BoxOption = None, whose: Whose = None) -> None:
     """Undo your own last edit in a box; what others painted since stays.
 
-    Example: rondel -p cells undo --box 3
+    Example: rondel -p cells undo --box 3 --person Beatrix
     """
     from . import actions
 
     with door.opened(context) as project:
-        door.say(actions.undo(project, _box(project, box)))
+        door.say(actions.undo(project, _box(project, box, whose), whose))
 
 
-def redo(context: typer.Context, box: BoxOption = None) -> None:
+def redo(context: typer.Context, box: BoxOption = None, whose: Whose = None) -> None:
     """Bring back what you undid last in a box.
 
     Example: rondel -p cells redo
@@ -247,7 +251,7 @@ def redo(context: typer.Context, box: BoxOption = None) -> None:
     from . import actions
 
     with door.opened(context) as project:
-        door.say(actions.redo(project, _box(project, box)))
+        door.say(actions.redo(project, _box(project, box, whose), whose))
 
 
 def revert(
@@ -288,14 +292,15 @@ def repair(
             door.say(f"{name}: {len(mend(project, name))} chunks rebuilt")
 
 
-def _box(project: Project, box: int | None) -> int:
+def _box(project: Project, box: int | None, whose: str | None) -> int:
     if box is not None:
         return label_boxes.get(project.database, box).id
     row = project.database.row(
-        "SELECT box FROM edit WHERE person = ? AND box NOT NULL ORDER BY number DESC LIMIT 1", person()
+        "SELECT box FROM edit WHERE person = ? AND box NOT NULL ORDER BY number DESC LIMIT 1",
+        whose or person(),
     )
     if row is None:
-        raise UsageError(f"{person()} has edited no box yet", "name one with --box")
+        raise UsageError(f"{whose or person()} has edited no box yet", OTHERS)
     return row["box"]
 
 

@@ -39,7 +39,7 @@ def next_(context: typer.Context, json: Json = False) -> None:
 
     with door.opened(context) as project:
         due = round_order.due(project)
-    door.emit("steps", [due]) if json else door.say(f"{due.words}: {due.verb}")
+    door.emit("steps", [due]) if json else door.say(f"{due.words}: {door.here(project, due.verb)}")
 
 
 def round_(context: typer.Context, detach: Detach = False, json: Json = False) -> None:
@@ -51,6 +51,8 @@ def round_(context: typer.Context, detach: Detach = False, json: Json = False) -
 
     with door.opened(context) as project:
         due = round_order.due(project)
+        if due.computes:
+            door.note(due.words)
         result = door.run(project, "round", {}, detach=detach) if due.computes else {}
         if json:
             door.emit("rounds", [{**result, "next": round_order.due(project)}])

@@ -1,6 +1,5 @@
 """Verbs that set a project up: quick, init, add, info, config, demo."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,13 +52,12 @@ def quick(
     folder = context.obj.folder if context.obj.named else Path(name)
     if folder.is_dir() and any(folder.iterdir()) and not context.obj.named:
         raise UsageError(f"there is a folder {folder} already", "name the project's folder: rondel -p FOLDER quick …")
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
-    there = set(folder.iterdir()) if folder.is_dir() else set()
+    before = projects.Before.of(folder)
     with projects.create(folder, parse.names(classes)) as project:
         try:
             door.run(project, "import", _request(name, image, spacing, unit, axes, level, time, channel))
         except BaseException:
-            _undo_create(folder, there, made)
+            before.restore()
             raise
         door.run(project, "round", {})
         door.say(f"project {folder}", *door.status_lines(project))
@@ -236,13 +234,3 @@ def _absolute(path: str | None) -> str | None:
     if not Path(path).exists():
         raise UsageError(f"there is no file or folder {path}", "check the path")
     return str(Path(path).resolve())
-
-
-def _undo_create(folder: Path, there: set[Path], made: list[Path]) -> None:
-    """Remove the project that was made for an image that will not do; what was there before stays."""
-    for name in ("project.toml", "project.db", "project.db-wal", "project.db-shm", *projects.FOLDERS):
-        path = folder / name
-        if path not in there:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    for place in made:
-        place.rmdir()

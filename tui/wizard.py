@@ -317,7 +317,7 @@ class Wizard(ModalScreen[Path | None]):
         if job.state == JobState.DONE:
             self.dismiss(started.folder)
         elif job.state in ENDED:
-            self.post_message(Ask(partial(first_run.undo, started), lambda _: self._failed(job.error, job.hint)))
+            self.post_message(Ask(started.before.restore, lambda _: self._failed(job.error, job.hint)))
         else:
             share = f" {100 * progress.done / max(progress.total, 1e-9):.0f} %" if progress else ""
             self._wait(f"adding the image …{share}")
