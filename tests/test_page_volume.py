@@ -49,6 +49,7 @@ def test_boxes_are_listed_and_drawn_by_state(screen: Screen):
     layers = screen.ask("rondel.adapter.viewer.layerManager.managedLayers.map((l) => l.name)")
     assert {"image", "proposed", "skipped", "test"} <= set(layers)
     assert screen.page.locator(".rondel-tools").is_hidden()
+    assert screen.page.get_by_text("Volume", exact=False).first.is_hidden()
     screen.said("Click a box's outline", ".rondel-reason")
     assert screen.faults == []
 

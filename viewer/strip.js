@@ -76,8 +76,10 @@ export class Strip {
     this.why.querySelector("input")?.focus();
   }
 
-  /** @param {Message[]} boxes of the volume on show */
-  #showBoxes(boxes) {
+  /** @param {Message[]} all boxes of the volume on show; those that wait for a person come first */
+  #showBoxes(all) {
+    const waits = (/** @type {Message} */ { state }) => Number(state === "proposed" || state === "open");
+    const boxes = [...all].sort((a, b) => waits(b) - waits(a));
     const made = boxes.map(boxName).join();
     this.boxes.hidden = !boxes.length;
     if (this.made === made) return;
