@@ -10,7 +10,8 @@ Secrets = Callable[[], Iterable[str]]
 @contextmanager
 def clean(secrets: Secrets) -> Iterator[None]:
     """Send all that is logged meanwhile to stderr, with what is secret at that moment blacked out."""
-    root, handler = logging.getLogger(), logging.StreamHandler()
+    root = logging.getLogger()
+    handler: logging.Handler = logging.StreamHandler()
     handler.setFormatter(Clean(secrets))
     before, root.handlers = root.handlers, [handler]  # a library may have put in one of its own
     try:
