@@ -11,9 +11,9 @@ Secrets = Callable[[], Iterable[str]]
 def clean(secrets: Secrets) -> Iterator[None]:
     """Send all that is logged meanwhile to stderr, with what is secret at that moment blacked out."""
     root = logging.getLogger()
-    handler: logging.Handler = logging.StreamHandler()
-    handler.setFormatter(Clean(secrets))
-    before, root.handlers = root.handlers, [handler]  # a library may have put in one of its own
+    ours: list[logging.Handler] = [logging.StreamHandler()]
+    ours[0].setFormatter(Clean(secrets))
+    before, root.handlers = root.handlers, ours  # a library may have put in one of its own
     try:
         yield
     finally:
