@@ -104,8 +104,10 @@ def exchange(
     with suppress(BrokenPipeError, ConnectionResetError):  # refused before all of it was sent
         connection.endheaders(body)
     answer = connection.getresponse()
-    upgraded = answer.status == 101
-    heard = Heard(answer.status, dict(answer.headers.items()), b"" if upgraded else answer.read())
+    upgraded, text = answer.status == 101, b""
+    with suppress(ConnectionResetError):  # the answer's end may be lost with the connection, where a body was refused
+        text = b"" if upgraded else answer.read()
+    heard = Heard(answer.status, dict(answer.headers.items()), text)
     if upgraded:
         connection.close()
     return heard

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 import pytest
 from rondel.store import serving
 
-from .browser import SIZE, Screen, Server, chromium, server, shared_server
-
-__all__ = ["chromium", "server", "shared_server"]
+from .browser import SIZE, Screen, Server
 
 ATTACKS = """async ([target, token, serial]) => {
   const tried = {};

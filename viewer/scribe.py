@@ -266,7 +266,9 @@ class Scribe:
         if op.region is not None and all(a <= b for a, b in zip(op.region, op.region[3:])):
             shown = Box(op.region[:3], op.region[3:]).intersect(Box.of_shape(canvas.shape))
         own = [change.region for change in changes if change.box == canvas.id]
-        agreed = not own if op.crc is None else zlib.crc32(canvas.voxels[shown.slices].tobytes()) == op.crc
+        agreed = all(shown.contains(region) for region in own) and (
+            op.crc is None or zlib.crc32(canvas.voxels[shown.slices].tobytes()) == op.crc
+        )
         repair = None
         if not agreed:
             region = brush.union([shown, *own])
