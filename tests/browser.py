@@ -175,7 +175,7 @@ def _edits(project: Project) -> Sequence[Any]:
     return project.database.rows("SELECT number FROM edit")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright here: pip install playwright")
     if CHROMIUM is None:

@@ -50,7 +50,8 @@ class Whole:
 def whole(tmp_path_factory) -> Whole:
     folder = tmp_path_factory.mktemp("whole")
     make_labelled(folder / "labelled")
-    shutil.copytree(folder / "labelled", folder / "done")
+    with open_project(folder / "labelled"):  # while one has it open, an ending job leaves the database's files in place
+        shutil.copytree(folder / "labelled", folder / "done")
     stages = Stages()
     with open_project(folder / "done") as project:
         stages.last = run_round(project, stages).ended or 0.0
