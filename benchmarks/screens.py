@@ -1,120 +1,316 @@
-"""How quickly do the screens start, and how long do keys wait while jobs run and 10,000 boxes are listed?
+"""How fast do the screens start, how long may a key wait, and how many bytes does a preview take?
 
-python benchmarks/screens.py [--boxes 10000] [--seconds 30]
+    python benchmarks/screens.py [--runs 9]
+
+The screens run on pseudo terminals, on a project that lists 10,000 boxes. Starts are interleaved with those of a
+process that only imports Textual and of an empty Textual app, so that a busy moment hits all of them. Then a model is
+trained and predicts a volume while keys are pressed and boxes change: a task in the screens' event loop sleeps 5 ms
+again and again, and how much longer it slept is the lag; an event loop that does nothing else, in a process beside it,
+says how much of that is the machine's.
 """
 
 import argparse
 import asyncio
+import fcntl
+import json
 import os
+import pty
+import random
+import select
+import signal
+import statistics
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from rondel.store import job_rows, label_boxes, ledger, locks
-from rondel.store import project as projects
-from rondel.store.box import Box
-from rondel.store.project import Project, open_project
-from rondel.store.records import LabelBox, Progress, Purpose, RoundState, State, VolumeRecord
-from rondel.tui.app import RondelApp
-from rondel.tui.watcher import first_look
+import numpy as np
 
-KEYS = ("down", "down", "2", "1", "comma", "down", "up", "greater_than_sign", "slash", "8", "escape", "M", "escape")
-TICK = 0.005
-STARTS = "import time, textual.app; t = time.perf_counter(); import rondel.tui.app; print(time.perf_counter() - t)"
+BOXES = 10_000
+SHAPE = (96, 320, 320)
+SETTINGS = {
+    "boxes.shape": "16,16,16",
+    "boxes.per_round": "8",
+    "boxes.reserve": "0",
+    "test.boxes": "0",
+    "network.filters": "8,8,8,8",
+    "train.steps": "60",
+    "predict.memory_gb": "0.3",
+}
+NAP = 0.005
+QUIET = 0.3
+"""Seconds without a byte after which a frame is complete."""
+IMPORT = (
+    "import textual.app, textual.screen; from textual.widgets import DataTable, Input, RichLog, Static; print('here')"
+)
+EMPTY = """
+from textual.app import App
+from textual.widgets import Static
+class Empty(App):
+    BINDINGS = [("q", "quit", "")]
+    def compose(self):
+        yield Static("here")
+Empty().run()
+"""
+KEYS = ("\x1b[B",) * 6 + ("p", "]", "]", "x", "-", "3", "1", ">", "<", "v", "g12\r", "/open\r", "/", "\x1b")
+
+
+class Shown:
+    """A program on a pseudo terminal, and all that it wrote."""
+
+    def __init__(self, *words: str, size: tuple[int, int] = (120, 40)) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        for name in ("NO_COLOR", "COLUMNS", "LINES"):
+            environment.pop(name, None)
+        self.written = b""
+        self.began = time.perf_counter()
+        self.process = subprocess.Popen(
+            words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=environment
+        )
+        os.close(slave)
+
+    def read(self, seconds: float) -> int:
+        """Read what is there, waiting so long for it; returns how many bytes that were."""
+        if not select.select([self.master], [], [], seconds)[0]:
+            return 0
+        try:
+            found = os.read(self.master, 1 << 20)
+        except OSError:  # it has ended
+            return 0
+        self.written += found
+        return len(found)
+
+    def until(self, text: str) -> float:
+        """Read until it has written a text; returns the seconds since it began."""
+        while text.encode() not in self.written:
+            if not self.read(1.0) and self.process.poll() is not None:
+                raise SystemExit(f"{self.process.args} ended:\n{self.written.decode(errors='replace')[-2000:]}")
+        return time.perf_counter() - self.began
+
+    def settle(self) -> int:
+        """Read until it is quiet; returns how many bytes that were."""
+        total = 0
+        while count := self.read(QUIET):
+            total += count
+        return total
+
+    def press(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def close(self) -> None:
+        self.press("q")
+        while self.process.poll() is None:
+            self.read(0.05)
+        os.close(self.master)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--boxes", type=int, default=10_000)
-    parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--busy", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.busy:
-        work(asked.busy)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=9, help="starts of each kind")
+    parser.add_argument("--app", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--control", help=argparse.SUPPRESS)
+    words = parser.parse_args()
+    if words.app:
+        run_app(Path(words.app[0]), Path(words.app[1]))
         return
-    print(f"import on top of textual   {min(start() for _ in range(3)):.2f} s")
+    if words.control:
+        asyncio.run(_control(Path(words.control)))
+        return
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "many"
-        make(folder, asked.boxes)
-        began = time.perf_counter()
-        first_look(folder)
-        print(f"first look at the project  {time.perf_counter() - began:.2f} s")
-        jobs = [subprocess.Popen([sys.executable, __file__, "--busy", str(folder)]) for _ in range(2)]
-        try:
-            lags = sorted(asyncio.run(drive(folder, asked.seconds)))
-        finally:
-            for job in jobs:
-                job.kill()
-                job.wait()
-        for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
-            print(f"event loop lag {name}         {1000 * lags[min(len(lags) - 1, int(share * len(lags)))]:.1f} ms")
+        folder = make_project(Path(place))
+        compare_starts(folder, words.runs)
+        measure_lag(folder, Path(place))
+        count_bytes(folder)
 
 
-def start() -> float:
-    """Return the seconds that a new process takes to import the screens once it has Textual."""
-    return float(subprocess.check_output([sys.executable, "-c", STARTS]))
+def make_project(place: Path) -> Path:
+    """Make a project whose training is due, with 10,000 boxes that are open beside the one that is labelled."""
+    from rondel.store import importers, label_boxes, ledger, settings_file
+    from rondel.store import project as projects
+    from rondel.store.box import Box
+    from rondel.store.edits import Stroke, open_journal
+    from rondel.store.records import EditKind, LabelBox, Purpose, RoundState, State
+    from scipy import ndimage
 
-
-def make(folder: Path, count: int) -> None:
-    record = VolumeRecord(
-        "scan", "scan.ome.zarr", False, 0, None, (0,), "zyx", (400, 4000, 4000), (64, 64, 64), "uint8",
-        (10.0, 10.0, 10.0), (0.0, 0.0, 0.0), "nanometer", ((0.0, 255.0),),
-    )  # fmt: skip
+    smooth = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=SHAPE).astype(np.float32), 3)
+    image = np.clip(128 + 40 * smooth / smooth.std(), 0, 255).astype(np.uint8)
+    np.save(place / "scan.npy", image)
+    folder = place / "cells"
     with projects.create(folder, ["background", "cell"]) as project:
-        projects.add_volume(project, record)
+        for key, value in SETTINGS.items():
+            settings_file.change(folder / "project.toml", key, value)
+        verb(folder, "add", str(place / "scan.npy"), "--spacing", "10,10,10", "--unit", "nm")
         ledger.open_round(project.database, None, "typical", 0)
         ledger.set_round(project.database, 1, RoundState.LABELLING)
-        box = Box((0, 0, 0), (32, 32, 32))
-        boxes = (LabelBox(0, "scan", box, 1, Purpose.TRAIN, State.PROPOSED, k / count, "many") for k in range(count))
-        label_boxes.add(project.database, boxes)
+        labelled = Box((64, 16, 16), (96, 64, 64))
+        first = LabelBox(0, "scan", labelled, 1, Purpose.TRAIN, State.PROPOSED, 0.9, "labelled for the benchmark")
+        ids = label_boxes.add(project.database, [first])
+        values = (1 + (image[labelled.slices] > 128)).astype(np.uint8)
+        with open_journal(project) as journal:
+            whole = np.ones(labelled.shape, bool)
+            journal.write(Stroke(EditKind.IMPORT, "scan", labelled, whole, values, "ann", "benchmark", 1, ids[0]))
+        for state in (State.OPEN, State.DONE):
+            label_boxes.move(project.database, ids[0], state, "ann")
+        label_boxes.add(project.database, (_open_box(LabelBox, Box, Purpose, State, k) for k in range(BOXES)))
+    return folder
 
 
-def work(folder: Path) -> None:
-    """Be a job: compute without end, report four times a second, and move a box every second."""
-    import numpy as np
-
-    with open_project(folder) as project:
-        job = job_rows.queue(project.database, "train", {})
-        with locks.hold(folder / "jobs" / f"{job.id:04d}.lock", "a job", 5):
-            job_rows.begin(project.database, job.id)
-            matrix, step = np.random.default_rng(0).random((400, 400)), 0
-            while os.getppid() > 1:
-                began = time.monotonic()
-                while time.monotonic() - began < 0.25:
-                    matrix = np.tanh(matrix @ matrix / 400)
-                step += 1
-                report(project, job.id, step)
+def _open_box(label_box, box, purpose, state, k: int):
+    chosen = random.Random(k)
+    start = tuple(chosen.randrange(0, side - 16, 16) for side in (48, *SHAPE[1:]))
+    reason = f"one of {BOXES} that are listed"
+    return label_box(0, "scan", box.at(start, (16, 16, 16)), 1, purpose.TRAIN, state.OPEN, chosen.random(), reason)
 
 
-def report(project: Project, job: int, step: int) -> None:
-    progress = Progress("train model 1", step, 1000, "steps", f"loss {1 / step:.3f}", time.time())
-    job_rows.set_progress(project.database, job, progress)
-    if step % 4 == 0:
-        label_boxes.add_seconds(project.database, 1 + step, 1.0)
+def verb(folder: Path, *words: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "rondel.tui.cli", "-p", str(folder), *words], check=True, stderr=subprocess.DEVNULL
+    )
 
 
-async def drive(folder: Path, seconds: float) -> list[float]:
-    """Press keys, and return by how much a timer was late each time."""
-    app, lags = RondelApp(folder, first_look(folder), serve=False), []
-    async with app.run_test(size=(180, 50)) as pilot:
-        await pilot.pause(1)
-        stop = time.monotonic() + seconds
+def compare_starts(folder: Path, runs: int) -> None:
+    """Print how long it takes until the screens are drawn, over importing Textual."""
+    show = f"from pathlib import Path; from rondel.tui import screens; screens.show(Path({str(folder)!r}), serve=False)"
+    kinds = {"import": (IMPORT, "here"), "empty": (EMPTY, "here"), "screens": (show, "new box")}
+    times: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for run in range(runs + 1):
+        for kind, (program, text) in kinds.items():
+            shown = Shown(sys.executable, "-c", program)
+            seconds = shown.until(text)
+            if run:  # the first warms the file cache
+                times[kind].append(seconds)
+            shown.settle()
+            shown.close()
+    bare = statistics.median(times["import"])
+    for kind, said in (("empty", "an empty Textual app"), ("screens", f"the screens, {BOXES} boxes")):
+        low, middle, high = (1000 * (t - bare) for t in statistics.quantiles(times[kind], n=4))
+        print(f"{said}: drawn {middle:.0f} ms after importing Textual (quartiles {low:.0f} to {high:.0f})")
+    print(f"importing Textual: {1000 * bare:.0f} ms from the start of Python")
 
-        async def measure() -> None:
-            while time.monotonic() < stop:
-                before = time.perf_counter()
-                await asyncio.sleep(TICK)
-                lags.append(time.perf_counter() - before - TICK)
 
-        measuring = asyncio.create_task(measure())
-        while time.monotonic() < stop:
-            for key in KEYS:
-                await pilot.press(key)
-                await asyncio.sleep(0.3)
-        await measuring
-    return lags
+def measure_lag(folder: Path, place: Path) -> None:
+    """Print how long an event of the screens waits while a job computes, keys are pressed and boxes change."""
+    from rondel.loop import jobs
+    from rondel.store.project import open_project
+
+    shown = Shown(sys.executable, __file__, "--app", str(folder), str(place / "lags.json"))
+    shown.until("new box")
+    control = subprocess.Popen([sys.executable, __file__, "--control", str(place / "control.json")])
+    stages: list[tuple[float, str]] = []
+    with open_project(folder) as project, work(shown, folder):
+        job = jobs.start(project, "round", {})
+        job = jobs.follow(project, job, lambda progress: stages.append((time.time(), progress.stage)))
+        if job.state != "done":
+            raise SystemExit(f"the round failed: {job.error}")
+    shown.close()
+    control.send_signal(signal.SIGTERM)
+    control.wait()
+    lags = {name: json.loads((place / f"{name}.json").read_text()) for name in ("lags", "control")}
+    for stage, said in (("train", "while a model trains"), ("predict", "while it predicts"), ("", "all the time")):
+        times = [moment for moment, found in stages if found.startswith(stage)]
+        if not times:
+            raise SystemExit(f"no stage {stage} among {sorted({found for _, found in stages})}")
+        screens, alone = (
+            [lag for moment, lag in lags[name] if times[0] <= moment <= times[-1]] for name in ("lags", "control")
+        )
+        print(
+            f"event loop lag {said}, {times[-1] - times[0]:.0f} s: {spread(screens)}; "
+            f"of an event loop with nothing to do: {spread(alone)}"
+        )
+
+
+def spread(lags: list[float]) -> str:
+    cuts = statistics.quantiles(lags, n=100)
+    return f"median {1000 * cuts[49]:.1f}, p99 {1000 * cuts[98]:.1f}, largest {1000 * max(lags):.0f} ms"
+
+
+@contextmanager
+def work(shown: Shown, folder: Path) -> Iterator[None]:
+    """Press a key ten times a second and change a box every second, from a thread, until the block ends."""
+    from rondel.store import label_boxes
+    from rondel.store.project import open_project
+
+    ended = threading.Event()
+
+    def run() -> None:
+        with open_project(folder) as project:
+            for k in range(1_000_000):
+                shown.press(KEYS[k % len(KEYS)])
+                if k % 10 == 0:
+                    label_boxes.add_seconds(project.database, 2 + k % BOXES, 5.0)
+                until = time.monotonic() + 0.1
+                while (left := until - time.monotonic()) > 0:
+                    shown.read(left)
+                if ended.is_set():
+                    break
+        shown.press("\x1b")
+        shown.settle()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def count_bytes(folder: Path) -> None:
+    """Print how many bytes a terminal is sent when the preview goes to the next slice."""
+    show = f"from pathlib import Path; from rondel.tui import screens; screens.show(Path({str(folder)!r}), serve=False)"
+    for size in ((80, 24), (120, 40), (180, 50)):
+        shown = Shown(sys.executable, "-c", show, size=size)
+        shown.until("label box")
+        shown.press("p")
+        shown.settle()
+        sizes = []
+        for _ in range(15):
+            shown.press("[")
+            sizes.append(shown.settle())
+        shown.close()
+        sizes = [count for count in sizes if count > 500]  # at the box's end nothing changes
+        print(
+            f"bytes of a preview frame at {size[0]}x{size[1]}: median {statistics.median(sizes):.0f}, "
+            f"largest {max(sizes)}, of {len(sizes)} frames"
+        )
+
+
+def run_app(folder: Path, out: Path) -> None:
+    """Show the screens, with a task in their event loop that notes how late it wakes up."""
+    from rondel.tui.app import RondelApp
+    from rondel.tui.watcher import first_look
+
+    lags: list[tuple[float, float]] = []
+
+    class Measured(RondelApp):
+        def on_ready(self) -> None:
+            self.beat = asyncio.create_task(_beat(lags))
+
+    Measured(folder, first_look(folder), serve=False).run()
+    out.write_text(json.dumps(lags))
+
+
+async def _control(out: Path) -> None:
+    lags: list[tuple[float, float]] = []
+    task = asyncio.create_task(_beat(lags))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await asyncio.wait([task])
+    out.write_text(json.dumps(lags))
+
+
+async def _beat(lags: list[tuple[float, float]]) -> None:
+    while True:
+        began = time.perf_counter()
+        await asyncio.sleep(NAP)
+        lags.append((time.time(), time.perf_counter() - began - NAP))
 
 
 if __name__ == "__main__":

@@ -239,7 +239,9 @@ class RondelApp(App[None]):
             self.notify(f"{words.plain(said.text, 300)}{hint}", severity="error", timeout=8, markup=False)
 
     def _each(self, method: str, value: Any) -> None:
-        """Call a method of every screen that has it."""
+        """Call a method of every screen that has it; while the app ends, screens lose their parts one by one."""
+        if not self.is_running:
+            return
         for screen in self.screen_stack:
             told = getattr(screen, method, None)
             if callable(told) and screen.is_mounted:
@@ -261,7 +263,7 @@ class RondelApp(App[None]):
         return SettingsScreen(snapshot)
 
     def _previews(self) -> list[PreviewPanel]:
-        return [panel for screen in self.screen_stack for panel in screen.query(PreviewPanel)]
+        return [panel for screen in self.screen_stack for panel in screen.query(PreviewPanel) if self.is_running]
 
     def _show_problem(self, request: Request, text: str) -> None:
         for panel in self._previews():
