@@ -36,11 +36,13 @@ STEPS = 12
 DELAY = 0.1
 FIRST = """
 window.times = { edits: [], answers: [] };
-window.addEventListener("pointermove", (event) => {
-  window.happening = { stamp: event.timeStamp, began: performance.now(), end: 0 };
-}, { capture: true });
+for (const type of ["pointerdown", "pointermove"]) {
+  window.addEventListener(type, (event) => {
+    window.happening = { stamp: event.timeStamp, began: performance.now(), end: 0 };
+  }, { capture: true });
+}
 """
-"""Runs before the page's own scripts, so that this listener is the first."""
+"""Runs before the page's own scripts, so that these listeners are the first."""
 WATCH = """() => {
   const { adapter, sync } = rondel, { times } = window;
   const paint = adapter.paint.bind(adapter), finish = sync.finishStroke.bind(sync), told = rondel.told.bind(rondel);

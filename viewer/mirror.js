@@ -47,7 +47,7 @@ export class Mirror {
 
   /** How many voxels are labelled; they are counted anew only when somebody asks after a change. */
   get labelled() {
-    if (this.counted < 0) this.counted = this.view.reduce((sum, value) => (value ? sum + 1 : sum), 0);
+    if (this.counted < 0) this.counted = countSet(this.view);
     return this.counted;
   }
 
@@ -187,4 +187,14 @@ export class Mirror {
     this.counted = -1;
     this.changed(paintSegment(this.view, this.shape, this.weights, stroke, a, b, whole(this.shape)));
   }
+}
+
+/**
+ * How many voxels are not 0: a plain loop, as `reduce` takes ten times as long over a million of them.
+ * @param {Uint8Array} voxels
+ */
+function countSet(voxels) {
+  let count = 0;
+  for (let i = 0; i < voxels.length; i++) if (voxels[i] !== 0) count++;
+  return count;
 }
