@@ -39,6 +39,14 @@ RECORD = VolumeRecord(
 )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def taste(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what whoever runs the tests likes out of them, and what they choose out of their home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     """A project of three classes with one volume whose image is never read."""

@@ -18,10 +18,11 @@ from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
+from textual.theme import Theme
 
 from ..store.errors import RondelError
 from ..store.project import open_project
-from . import actions, watcher, words
+from . import actions, taste, watcher, words
 from .dialogs import Confirm
 from .log_panel import MOST, Line, LogScreen
 from .main_screen import MainScreen
@@ -58,6 +59,8 @@ class RondelApp(App[None]):
         super().__init__()
         self.folder, self.first, self.serve = folder, first, serve
         self.snapshot = first
+        self.liked = taste.theme()
+        """The theme that the person chose, as it is kept."""
         self.loop: asyncio.AbstractEventLoop | None = None
         self.lines: deque[Line] = deque(maxlen=MOST)
         """The log."""
@@ -71,7 +74,9 @@ class RondelApp(App[None]):
         self.loop = asyncio.get_running_loop()
         self.register_theme(THEME)
         if "TEXTUAL_THEME" not in os.environ:
-            self.theme = THEME.name
+            self.theme = self.liked if self.liked in self.available_themes else THEME.name
+        self.liked = self.theme
+        self.theme_changed_signal.subscribe(self, self._keep_theme)
         if self.first is not None:
             self._open(self.first)
             return
@@ -83,6 +88,12 @@ class RondelApp(App[None]):
         for thread in (self._watcher, self._reader):
             if thread is not None:
                 thread.close()
+
+    def _keep_theme(self, theme: Theme) -> None:
+        """Remember a theme that was chosen, for whatever project is opened next."""
+        if theme.name != self.liked:
+            self.liked = theme.name
+            self.post_message(Ask(partial(taste.keep_theme, theme.name), lambda _: None))
 
     def _made(self, folder: Path | None) -> None:
         """The first run made a project, or was given up."""
