@@ -346,6 +346,21 @@ def test_an_empty_project_says_what_is_next(tmp_path: Path) -> None:
     assert run(tmp_path / "empty", steps).return_code in (None, 0)
 
 
+def test_the_list_has_the_keys_when_its_first_boxes_come_and_after_another_screen(project) -> None:
+    async def steps(app, pilot) -> None:
+        table = app.screen.query_one(DataTable)
+        ledger.open_round(project.database, None, "typical", 0)
+        add_box(project, Box((0, 0, 0), (16, 16, 16)))
+        await until(pilot, lambda: "○ proposed" in text_of(app) and app.focused is table)
+        await pilot.press("S")
+        await until(pilot, lambda: "boxes.per_round" in text_of(app))
+        await pilot.press("escape", "s", "escape")
+        await until(pilot, lambda: app.focused is table)
+        assert app.screen.query_one(BoxesPanel).view.filter == ""
+
+    run(project, steps)
+
+
 def test_a_changed_setting_is_seen(project, boxes) -> None:
     from rondel.store import settings_file
 

@@ -61,6 +61,9 @@ def layout_for(size: Size) -> str:
 class MainScreen(Screen[None]):
     """All panels; they show the snapshot they are handed, and post what the person wants."""
 
+    AUTO_FOCUS = "BoxesPanel DataTable"
+    """Not the first that could be focused: that is the filter, which is hidden."""
+
     DEFAULT_CSS = """
     MainScreen {
         layers: base; background: $background;
@@ -192,6 +195,8 @@ class MainScreen(Screen[None]):
                 continue
             panel.show(snapshot)  # type: ignore[attr-defined]
         self._number_panels()
+        if self.focused is None:  # a list that was empty cannot keep the focus
+            self.query_one(BoxesPanel).table.focus()
         self.refresh_bindings()
 
     def _read_arms(self) -> None:
