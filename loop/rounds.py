@@ -10,7 +10,7 @@ the work itself is in propose.py, learn.py and judge.py and runs in the job's pr
 from dataclasses import dataclass
 from typing import Any
 
-from ..store import edits, label_boxes, ledger, models
+from ..store import edits, label_boxes, ledger, models, serving
 from ..store.errors import LabelError, UsageError
 from ..store.project import Project
 from ..store.records import LabelBox, Model, Purpose, Round, RoundState, State
@@ -45,7 +45,7 @@ def due(project: Project) -> Due:
     fresh, waiting = fresh_boxes(project), waiting_boxes(project)
     if fresh:
         number = models.next_number(project.database)
-        still = f"; {counted(len(waiting), 'box still waits', 'boxes still wait')}" if waiting else ""
+        still = f"; {_waits(waiting, 'still ')}" if waiting else ""
         return Due(
             "train",
             f"train model {number} on {counted(len(fresh), 'new box', 'new boxes')}{still}",
@@ -54,14 +54,22 @@ def due(project: Project) -> Due:
         )
     if waiting:
         first = waiting[0]
-        waits = counted(len(waiting), "box waits", "boxes wait")
-        words = f"label box {first.id} of '{first.volume}', {first.purpose} ({waits})"
+        words = f"label box {first.id} of '{first.volume}', {first.purpose} ({_waits(waiting)})"
         return Due("label", words, f"rondel label {first.id}", False)
     return Due("propose", "no box waits: propose more", "rondel boxes propose", False)
 
 
 def counted(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
+
+
+def _waits(boxes: list[LabelBox], still: str = "") -> str:
+    """Write how many boxes wait, those in reserve apart."""
+    asked = sum(label_boxes.asked_for(box) for box in boxes)
+    parts = [counted(asked, f"box {still}waits", f"boxes {still}wait")] if asked else []
+    if len(boxes) > asked:
+        parts.append(f"{len(boxes) - asked} in reserve")
+    return ", ".join(parts)
 
 
 def waiting_boxes(project: Project) -> list[LabelBox]:
@@ -149,14 +157,28 @@ def rank_step(project: Project, report: Report, notes: list[str]) -> None:
     if current.number == 1 and settings.test.boxes and not _has_test_boxes(project):
         tests = propose.propose_test_boxes(project, current, settings.test.boxes, report)
         notes.append(f"{counted(len(tests), 'test box', 'test boxes')} proposed: they are never trained on")
-    have = label_boxes.select(project.database, round=current.number, purpose=Purpose.TRAIN)
-    if not have:
-        have = propose.propose_boxes(project, current, settings.boxes.per_round, settings.boxes.reserve, report)
-    label_boxes.drop_proposed(project.database, current.number)
+    if not _train_boxes(project, current):
+        propose.propose_boxes(project, current, settings.boxes.per_round, settings.boxes.reserve, report)
+    have = _train_boxes(project, current)
     wanted = settings.boxes.per_round + settings.boxes.reserve
-    short = f" of {wanted} asked for: no more fit" if len(have) < wanted else ""
-    notes.append(f"round {current.number}: {counted(len(have), 'box', 'boxes')} proposed{short}")
+    spare = sum(box.reserve for box in have)
+    more = f", {spare} more in reserve" if spare else ""
+    short = f"; {wanted} were asked for, no more fit" if len(have) < wanted else ""
+    notes.append(f"round {current.number}: {counted(len(have) - spare, 'box', 'boxes')} proposed{more}{short}")
+    _drop_unopened(project, current, notes)
     ledger.set_round(project.database, current.number, RoundState.LABELLING)
+
+
+def _drop_unopened(project: Project, current: Round, notes: list[str]) -> None:
+    """Drop what waits of earlier rounds, but for what somebody has begun or has on a page; say what became of it."""
+    keep = serving.boxes_on_pages(project.folder)
+    dropped = label_boxes.drop_proposed(project.database, current.number, keep)
+    kept = [box for box in waiting_boxes(project) if box.round < current.number and box.purpose == Purpose.TRAIN]
+    if dropped:
+        notes.append(f"{counted(dropped, 'box', 'boxes')} of earlier rounds dropped: nobody had begun any")
+    if kept:
+        ids = ", ".join(str(box.id) for box in kept)
+        notes.append(f"{counted(len(kept), 'box', 'boxes')} of earlier rounds kept, begun or open on a page: {ids}")
 
 
 def train_step(project: Project, report: Report, notes: list[str]) -> None:
@@ -212,6 +234,10 @@ def _unjudged(project: Project, scratch: bool) -> Model | None:
         return None
     same = newest.edit == edits.last_number(project.database) and (newest.parent is None or not scratch)
     return newest if same else None
+
+
+def _train_boxes(project: Project, current: Round) -> list[LabelBox]:
+    return label_boxes.select(project.database, round=current.number, purpose=Purpose.TRAIN)
 
 
 def _has_test_boxes(project: Project) -> bool:

@@ -1,7 +1,8 @@
 """Which label boxes are there, and how do they move from proposed to done? Rows that anybody may move."""
 
+import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from .box import Box
 from .database import Database
@@ -103,14 +104,28 @@ def protect(database: Database, id: int) -> LabelBox:
     return get(database, id)
 
 
-def drop_proposed(database: Database, before_round: int) -> int:
-    """Drop train boxes of earlier rounds that nobody opened; returns how many."""
+def drop_proposed(database: Database, before_round: int, keep: Collection[int] = ()) -> int:
+    """Drop proposed train boxes of earlier rounds that hold no edit, but for those to keep; returns how many."""
     with database.transaction() as connection:
         cursor = connection.execute(
-            "UPDATE box SET state = ? WHERE state = ? AND purpose = ? AND round < ?",
-            (State.DROPPED, State.PROPOSED, Purpose.TRAIN, before_round),
+            "UPDATE box SET state = ? WHERE state = ? AND purpose = ? AND round < ? "
+            "AND NOT EXISTS (SELECT 1 FROM edit WHERE edit.box = box.id) "
+            "AND id NOT IN (SELECT value FROM json_each(?))",
+            (State.DROPPED, State.PROPOSED, Purpose.TRAIN, before_round, json.dumps(sorted(keep))),
         )
     return cursor.rowcount
+
+
+def asked_for(box: LabelBox) -> bool:
+    """Tell whether a box counts as work of its round: a reserve box only does once somebody labels it."""
+    unwanted = (State.SKIPPED, State.DROPPED, State.PROPOSED) if box.reserve else (State.SKIPPED, State.DROPPED)
+    return box.state not in unwanted
+
+
+def progress(boxes: Iterable[LabelBox], round: int) -> tuple[int, int]:
+    """Return how many boxes of a round are done, and how many are asked for."""
+    counted = [box for box in boxes if box.round == round and asked_for(box)]
+    return sum(box.state == State.DONE for box in counted), len(counted)
 
 
 def taken(database: Database, volume: str) -> list[Box]:

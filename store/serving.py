@@ -30,6 +30,8 @@ class SavedSession:
     """Scheme, host and port as the browser sees them, for example http://127.0.0.1:9321."""
     model: int | None
     seen: float
+    held: bool = False
+    """A page shows it; one that was cut off, or whose server ended, still does until it says goodbye."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,12 @@ def running(folder: Path) -> Serving | None:
         return None
     found = locks.holder(folder / locks.LABELS)
     return serving if found and (found.pid, found.host) == (serving.pid, serving.host) else None
+
+
+def boxes_on_pages(folder: Path) -> set[int]:
+    """List the boxes that pages show, also while no server runs: open pages wait for it."""
+    found = load(folder)
+    return {s.box for s in found.sessions if s.held and s.box is not None} if found else set()
 
 
 def here(serving: Serving) -> bool:

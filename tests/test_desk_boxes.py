@@ -58,6 +58,30 @@ def test_an_untouched_box_stays_proposed_until_it_is_done(folder):
     run(folder, test)
 
 
+def test_a_box_is_held_until_its_page_says_goodbye(folder):
+    async def test(served):
+        def held() -> set[int | None]:
+            return {s.box for s in served.sessions.all() if s.saved.held}
+
+        first, second = await served.page(FIRST), await served.page(SECOND, person="bob")
+        twin = await served.twin(first)
+        assert held() == {FIRST, SECOND}
+        first.op("go", to=FLAT)
+        await twin.told("box", id=FLAT)
+        assert held() == {FLAT, SECOND}
+        second.cut()  # its computer sleeps, and it comes back
+        first.close()
+        while len(served.desk.pages) > 1:
+            await asyncio.sleep(0.01)
+        assert held() == {FLAT, SECOND}
+        twin.line.close(1001, "the tab is closed")
+        while served.desk.pages:
+            await asyncio.sleep(0.01)
+        assert held() == {SECOND}
+
+    run(folder, test)
+
+
 def test_skip_keeps_the_reason_and_an_edit_opens_the_box_again(folder):
     async def test(served):
         page = await served.page(FIRST)

@@ -3,12 +3,12 @@
 import itertools
 
 import pytest
-from rondel.store import label_boxes
+from rondel.store import edits, label_boxes
 from rondel.store.box import Box
 from rondel.store.errors import UsageError
 from rondel.store.records import MOVES, Purpose, State
 
-from .conftest import add_box
+from .conftest import add_box, stroke
 from .test_models import save
 
 LEGAL = {
@@ -61,6 +61,27 @@ def test_only_train_boxes_of_earlier_rounds_that_nobody_opened_are_dropped(proje
     boxes = [add_box(project, REGION.shift((n, 0, 0)), **changes) for n, changes in enumerate(kinds)]
     assert label_boxes.drop_proposed(project.database, 2) == 1
     assert [b.id for b in label_boxes.select(project.database, state=[State.DROPPED])] == [boxes[0].id]
+
+
+def test_what_holds_an_edit_or_is_on_a_page_is_not_dropped(project):
+    begun, shown, other = [add_box(project, REGION.shift((20 * n, 0, 0))).id for n in range(3)]
+    with edits.open_journal(project) as journal:
+        journal.write(stroke(Box((1, 1, 1), (2, 2, 2)), 2, 1, box=begun))
+    assert label_boxes.drop_proposed(project.database, 2, {shown, 99}) == 1
+    assert [b.id for b in label_boxes.select(project.database, state=[State.DROPPED])] == [other]
+
+
+def test_a_round_counts_what_is_asked_for(project):
+    kinds = [
+        *({"state": state} for state in State),
+        *({"state": state, "reserve": True} for state in State),
+        {"round": 2, "state": State.DONE},
+    ]
+    for changes in kinds:
+        add_box(project, REGION, **changes)
+    found = label_boxes.select(project.database)
+    assert label_boxes.progress(found, 1) == (2, 5)  # proposed, open, done; open and done in reserve
+    assert label_boxes.progress(found, 2) == (1, 1) and label_boxes.progress(found, 3) == (0, 0)
 
 
 def test_boxes_are_listed_test_first_then_by_priority_and_reserve_last(project):

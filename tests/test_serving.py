@@ -19,6 +19,13 @@ def test_what_was_saved_is_loaded_again(tmp_path):
     assert serving.load(tmp_path) == SERVING
 
 
+def test_boxes_on_pages_are_known_while_no_server_runs(tmp_path):
+    assert serving.boxes_on_pages(tmp_path) == set()
+    on, off, volume = replace(SESSION, held=True), replace(SESSION, box=4), replace(SESSION, box=None, held=True)
+    serving.save(tmp_path, replace(SERVING, pid=0, sessions=(on, off, volume)))
+    assert serving.boxes_on_pages(tmp_path) == {3}
+
+
 def test_nobody_else_can_read_it_whatever_the_umask(tmp_path):
     before = os.umask(0)
     try:

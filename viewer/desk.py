@@ -126,12 +126,15 @@ class Desk:
             page.tell("note", text=f"not saved yet, trying again: {error}")
             page.end(LATER, "try again")
 
-    def leave(self, page: Page) -> None:
-        """A connection has ended."""
-        page.open = False
+    def leave(self, page: Page, goodbye: bool = False) -> None:
+        """A connection has ended; a page that said goodbye gives up its box, any other comes back."""
+        session, page.open = page.session, False
         self.pages.discard(page)
-        page.session.sockets.discard(page)
-        page.session.seen = time.time()
+        session.sockets.discard(page)
+        session.seen = time.time()
+        if goodbye and not session.sockets:
+            session.held = False
+            self.sessions.save()
         self._tell_heads()
 
     async def _greet(self, page: Page, hello: messages.Hello) -> None:
@@ -148,6 +151,9 @@ class Desk:
         self.pages.add(page)
         page.session.sockets.add(page)
         page.session.seen = time.time()
+        if not page.session.held:
+            page.session.held = True
+            self.sessions.save()
         await self._show(page)
         self._tell_heads()
 

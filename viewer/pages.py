@@ -13,6 +13,7 @@ class Session(Shown, Protocol):
 
     token: str
     seen: float
+    held: bool
     sockets: set[Any]
 
 

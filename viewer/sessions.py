@@ -9,7 +9,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class Session:
     """The page's connections, one for each tab."""
     resumed: bool = False
     """Made again after a restart, and not changed since: an open page need not be told what it shows."""
+    held: bool = False
+    """A page shows it, as far as the server knows."""
 
     @property
     def prefix(self) -> str:
@@ -61,9 +63,7 @@ class Session:
 
     @property
     def saved(self) -> SavedSession:
-        return SavedSession(
-            self.token, self.person, self.volume, self.box, self.serial, self.origin, self.model, self.seen
-        )
+        return SavedSession(**{field.name: getattr(self, field.name) for field in fields(SavedSession)})
 
 
 Prepare = Callable[[Session], Awaitable[None]]

@@ -40,7 +40,7 @@ class PageSocket(WebSocketHandler):
 
     def on_close(self) -> None:
         if self.page:
-            self.desk.leave(self.page)
+            self.desk.leave(self.page, goodbye=self.page.open and self.close_code is not None)
 
     def _send(self, message: str | bytes) -> None:
         try:
