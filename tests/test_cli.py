@@ -3,11 +3,13 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,16 @@ import pytest
 import tifffile
 import typer
 import zarr
-from rondel.store import edits, labels, project
+from rondel import viewer
+from rondel.store import edits, labels, project, serving
+from rondel.store.box import Box
 from rondel.store.maps import Maps
+from rondel.store.records import EditKind
+from rondel.tui import headline, snapshot, verbs_label
 from rondel.tui.cli import app
+from rondel.viewer import board
 
+from .conftest import stroke
 from .doors import SHAPE, Rondel, answer, blobs, configure, contents, cut, rondel, rows, trained_project, waiting
 
 __all__ = ["rondel"]
@@ -64,8 +72,8 @@ def test_every_verb_explains_itself_with_an_example(rondel: Rondel, words: tuple
 
 
 def test_the_program_runs_as_a_module() -> None:
-    ran = subprocess.run([sys.executable, "-m", "rondel.tui.cli", "--version"], capture_output=True, text=True)
-    assert ran.returncode == 0 and ran.stdout.startswith("rondel ")
+    ran = subprocess.run([sys.executable, "-m", "rondel.tui.cli", "stop", "--help"], capture_output=True, text=True)
+    assert ran.returncode == 0 and ran.stdout.strip().startswith("Usage: rondel stop ")
 
 
 def test_quick_makes_a_project_and_proposes_boxes(rondel: Rondel, tmp_path: Path, monkeypatch) -> None:
@@ -106,6 +114,50 @@ def test_lists_are_readable_without_json(rondel: Rondel, cells: Path, verb: str)
     assert len(ran.out.splitlines()) > 1 and ran.err == ""
 
 
+def test_reserve_boxes_are_counted_apart_everywhere(rondel: Rondel, cells: Path) -> None:
+    assert "round 2 of 10 planned, labelling, 0 of 2 boxes done" in rondel.ok("-p", cells, "status").out
+    assert "(2 boxes wait, 1 in reserve)" in rondel.ok("-p", cells, "next").out
+    table = [line.split() for line in rondel.ok("-p", cells, "rounds").out.splitlines()]
+    assert [row[2:5] for row in table[1:]] == [["5", "of", "5"], ["0", "of", "2"]]
+    with project.open_project(cells) as opened:
+        assert board.read(opened.database).progress() == {"number": 2, "done": 0, "total": 2}
+        assert "0 of 2 boxes done" in [part.text for part in headline.parts(snapshot.read(opened, None))]
+    skipped = waiting(rondel, cells)[:2]
+    for box in skipped:
+        rondel.ok("-p", cells, "skip", box["id"], "--why", "blurred")
+    assert "(1 in reserve)" in rondel.ok("-p", cells, "next").out
+
+
+def test_a_round_drops_what_nobody_has_begun_and_says_so(rondel: Rondel, cells: Path) -> None:
+    first, second, third = waiting(rondel, cells)
+    np.save("box.npy", cut(blobs()[1], first))
+    rondel.ok("-p", cells, "label", first["id"], "--from", "box.npy")
+    page = serving.SavedSession("t", "ann", "scan", second["id"], "s", "http://127.0.0.1:1", None, 0, held=True)
+    serving.save(cells, serving.Serving(0, "", "127.0.0.1", 1, "key", "secret", "cookie", 0, (page,)))
+    said = rondel.ok("-p", cells, "round").out
+    assert "1 box of earlier rounds dropped: nobody had begun any" in said
+    assert f"1 box of earlier rounds kept, begun or open on a page: {second['id']}" in said
+    found = rondel.ok("-p", cells, "boxes", "list", "--state", "dropped", "--json").json("boxes")
+    assert [box["id"] for box in found] == [third["id"]]
+
+
+def test_history_calls_tools_what_the_page_calls_them(rondel: Rondel, cells: Path) -> None:
+    keys = (Path(viewer.__file__).parent / "keys.js").read_text()
+    buttons = [word.casefold() for word in re.findall(r'word: "([^"]+)"', keys)]
+    for kind in set(EditKind) - {EditKind.IMPORT, EditKind.REVERT}:
+        shown = verbs_label.tool(kind, "").strip()
+        assert any(re.match(rf"{shown}\b", word) for word in buttons), kind
+    box = waiting(rondel, cells)[0]
+    region = Box(box["box"]["start"], box["box"]["stop"])
+    with project.open_project(cells) as opened, edits.open_journal(opened) as journal:
+        for number, kind in enumerate((EditKind.EMPTY, EditKind.INTERPOLATE, EditKind.PAINT), 1):
+            journal.write(replace(stroke(region, number % 2 + 1, number, box=box["id"]), kind=kind))
+    lines = rondel.ok("-p", cells, "history", "--box", box["id"]).out.splitlines()
+    assert [re.split("  +", line.strip())[1] for line in lines] == ["tool", "rest is background", "between", "brush"]
+    made = rondel.ok("-p", cells, "history", "--box", box["id"], "--json").json("edits")
+    assert [edit["kind"] for edit in made] == ["empty", "interpolate", "paint"]
+
+
 def test_verbs_find_the_project_one_stands_in_or_names_in_the_environment(rondel: Rondel, cells: Path, monkeypatch):
     monkeypatch.setenv("RONDEL_PROJECT", str(cells))
     by_name = rondel.ok("status").out
@@ -125,7 +177,7 @@ def test_a_second_round_learns_on_from_the_champion(rondel: Rondel, cells: Path)
         tifffile.imwrite("box.tif", cut(blobs()[1], box))
         rondel.ok("-p", cells, "label", box["id"], "--from", "box.tif")
     said = rondel.ok("-p", cells, "round").out
-    assert "model 2 trained on 5 boxes" in said and "round 3: 3 boxes proposed" in said
+    assert "model 2 trained on 5 boxes" in said and "round 3: 2 boxes proposed, 1 more in reserve" in said
     second = rondel.ok("-p", cells, "models", "list", "--json").json("models")[1]
     assert (second["parent"], second["boxes"]) == (1, [3, 4, 5, 6, 7])
     assert [b["state"] for b in rondel.ok("-p", cells, "boxes", "list", "--round", 2, "--json").json("boxes")] == [

@@ -9,7 +9,7 @@ from rondel.store.box import Box
 from rondel.store.edits import open_journal
 from rondel.store.project import Project
 from rondel.store.records import JobState, Progress, Purpose, RoundState, State
-from rondel.tui.snapshot import Running, next_waiting, progress_of_round, read, waiting_first
+from rondel.tui.snapshot import Running, next_waiting, read, waiting_first
 
 from .conftest import add_box, stroke
 
@@ -112,4 +112,3 @@ def test_waiting_boxes_come_first_and_test_boxes_before_others(boxes) -> None:
     listed = [done, reserve, test]
     assert waiting_first(listed) == [test, reserve, done] and next_waiting(listed) == test
     assert next_waiting([done]) is None
-    assert progress_of_round(listed) == (1, 2)

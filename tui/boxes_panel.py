@@ -11,11 +11,12 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import DataTable, Input, Static
 
+from ..store import label_boxes
 from ..store.records import LabelBox
 from . import words
 from .box_rows import ORDERS, PAGE, Column, View, arrange, cells, columns, heading
 from .messages import BoxChosen, Said
-from .snapshot import WAITING, Snapshot, progress_of_round
+from .snapshot import WAITING, Snapshot
 
 SCROLLBAR = 1
 
@@ -240,13 +241,14 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
         self.border_subtitle = Content(self._summary())  # type: ignore[assignment]
 
     def _summary(self) -> str:
-        snapshot = self.snapshot
+        snapshot, view = self.snapshot, self.view
         assert snapshot is not None
         pages = -(-len(self._boxes) // PAGE)
-        if self.view.filter or self.view.everything:
+        if view.filter or view.everything:
             page = f", page {self.view.page + 1} of {pages}" if pages > 1 else ""
             return f"{words.counted(len(self._boxes), 'box', 'boxes')}{page}"
-        done, count = progress_of_round(self._boxes)
+        number = view.round or (snapshot.round.number if snapshot.round else 0)
+        done, count = label_boxes.progress(self._boxes, number)
         painted = sum(box.seconds for box in self._boxes)
         left = snapshot.seconds_left(self._boxes)
         parts = [f"{done} of {count} done"]

@@ -96,7 +96,7 @@ app.add_typer(verbs_round.jobs, name="jobs")
 def main() -> None:
     """Run the command line; errors become one line, with a hint and the exit code that fits."""
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="rondel")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -16,11 +16,11 @@ from typing import Any
 import typer
 
 from ..loop import jobs
-from ..store import job_rows, ledger, models
+from ..store import job_rows, label_boxes, ledger, models
 from ..store.box import Box
 from ..store.errors import RondelError
 from ..store.project import Project, open_project
-from ..store.records import ENDED, Job, JobState, VolumeRecord
+from ..store.records import ENDED, Job, JobState, Round, VolumeRecord
 
 RESUMED = ("round", "predict", "train", "rank", "score")
 """Jobs that go on where they stopped when their verb is run again."""
@@ -135,6 +135,7 @@ def status_facts(project: Project) -> dict[str, Any]:
         "name": project.settings.project.name,
         "volumes": [v.name for v in project.volumes()],
         "round": current,
+        "progress": dict(zip(("done", "total"), _progress(project, current))),
         "rounds_planned": project.settings.rounds.planned,
         "champion": champion,
         "scores": ledger.scores(project.database, champion.number) if champion else [],
@@ -152,9 +153,10 @@ def status_lines(project: Project) -> list[str]:
 
     facts = status_facts(project)
     current, champion = facts["round"], facts["champion"]
-    head = (
-        f"round {current.number} of {facts['rounds_planned']} planned, {current.state}" if current else "no round yet"
-    )
+    head = "no round yet"
+    if current:
+        count = "{done} of {total} boxes done".format_map(facts["progress"])
+        head = f"round {current.number} of {facts['rounds_planned']} planned, {current.state}, {count}"
     lines = [f"{facts['name']}: {head}; volumes: {', '.join(facts['volumes']) or 'none'}"]
     if champion:
         lines.append(f"champion: model {champion.number}, {score_text(project, champion.number)}")
@@ -164,6 +166,10 @@ def status_lines(project: Project) -> list[str]:
     if facts["server"]:
         lines.append(browser.status_line(facts["server"]))
     return [*lines, f"next: {facts['next'].words}: {here(project, facts['next'].verb)}"]
+
+
+def _progress(project: Project, current: Round | None) -> tuple[int, int]:
+    return label_boxes.progress(label_boxes.select(project.database), current.number) if current else (0, 0)
 
 
 def here(project: Project, verb: str) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from textual.content import Content
 from textual.widgets import Static
 
+from ..store import label_boxes
 from . import words
-from .snapshot import Snapshot, progress_of_round
+from .snapshot import Snapshot
 from .theme import FAINT
 
 
@@ -76,7 +77,7 @@ def parts(snapshot: Snapshot) -> list[Part]:
         found.append(Part(percent, percent, "$primary"))
     current = snapshot.round
     if current:
-        done, count = progress_of_round(snapshot.boxes_of(current.number))
+        done, count = label_boxes.progress(snapshot.boxes, current.number)
         found.append(Part(f"{done} of {words.counted(count, 'box', 'boxes')} done", f"{done}/{count} done"))
     return found
 

@@ -11,9 +11,10 @@ from textual.message import Message
 from textual.widgets import DataTable, Static
 from textual.widgets.data_table import ColumnKey
 
+from ..store import label_boxes
 from ..store.records import LabelBox, Round, RoundState
 from . import words
-from .snapshot import Snapshot, progress_of_round
+from .snapshot import Snapshot
 
 COLUMNS = (("rd", 3), ("model", 5), ("boxes", 6), ("Dice", 5), ("±", 6), ("train", 6), ("state", 9))
 
@@ -92,7 +93,7 @@ n/a with fewer than two of them. `enter` lists the boxes of a round.
 
 def row(snapshot: Snapshot, entry: Round, boxes: list[LabelBox]) -> list[str]:
     """Write a round's row: number, model, boxes done, Dice and its interval, time of training, state."""
-    done, count = progress_of_round(boxes)
+    done, count = label_boxes.progress(boxes, entry.number)
     model = next((m for m in snapshot.models if m.number == entry.trained), None)
     dice = snapshot.mean_dice(entry.trained) if model else None
     half = words.interval(snapshot.scores.get(entry.trained or 0, ())) if model else ""

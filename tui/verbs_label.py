@@ -22,6 +22,14 @@ Whose = Annotated[
     str | None, typer.Option("--person", help="Whose edit: the name given in the page, where it is not yours here.")
 ]
 OTHERS = "--person takes the name that was given in the page; 'rondel history' shows the names"
+TOOLS = {
+    EditKind.PAINT: "brush",
+    EditKind.ERASE: "eraser",
+    EditKind.THRESHOLD: "range",
+    EditKind.INTERPOLATE: "between",
+    EditKind.EMPTY: "rest is",
+}
+"""What the page calls tools that the journal has other names for."""
 OPEN_STATES = (State.PROPOSED, State.OPEN, State.DONE, State.SKIPPED)
 
 
@@ -209,7 +217,7 @@ def history(
     box: Annotated[int | None, typer.Option("--box", help="Edits of this box only.")] = None,
     json: Json = False,
 ) -> None:
-    """List the edits of the journal, oldest first, and which of them were undone.
+    """List the edits of the journal, oldest first, with the tool that made them, and which of them were undone.
 
     Example: rondel -p cells history --box 3
     """
@@ -222,11 +230,12 @@ def history(
     if json:
         door.emit("edits", found)
         return
-    head = ("edit", "kind", "box", "volume", "region z,y,x", "voxels", "person", "when", "")
+    head = ("edit", "tool", "box", "volume", "region z,y,x", "voxels", "person", "when", "")
+    first = project.classes[0].name
     door.table(
         head,
         [
-            (e.number, e.kind, e.box, e.volume, e.region, e.voxels, e.person, door.when(e.created), _fate(e))
+            (e.number, tool(e.kind, first), *_where(e), e.voxels, e.person, door.when(e.created), _fate(e))
             for e in found
         ],
     )
@@ -312,6 +321,16 @@ def _row(box: LabelBox) -> tuple:
     state = f"{box.state}{' (reserve)' if box.reserve else ''}"
     why = f"{box.reason}; skipped: {box.why}" if box.why else box.reason
     return box.id, box.round, box.purpose, state, box.volume, box.box, f"{box.priority:.3f}", why
+
+
+def tool(kind: EditKind, first_class: str) -> str:
+    """Say with what an edit was made, as its button in the page says it."""
+    word = TOOLS.get(kind, str(kind))
+    return f"{word} {first_class}" if kind == EditKind.EMPTY else word
+
+
+def _where(edit: Edit) -> tuple:
+    return edit.box, edit.volume, edit.region
 
 
 def _fate(edit: Edit) -> str:

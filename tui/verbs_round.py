@@ -8,7 +8,6 @@ import typer
 from ..loop import jobs as job_control
 from ..store import job_rows, label_boxes, ledger, models
 from ..store.errors import UsageError
-from ..store.records import State
 from . import door
 
 jobs = typer.Typer(invoke_without_command=True)
@@ -143,15 +142,15 @@ def rounds(context: typer.Context, json: Json = False) -> None:
         if json:
             door.emit("rounds", found)
             return
-        rows = []
+        boxes, rows = label_boxes.select(project.database), []
         for entry in found:
-            done = label_boxes.select(project.database, round=entry.number, state=[State.DONE])
+            done, total = label_boxes.progress(boxes, entry.number)
             dice = ledger.mean_dice(ledger.scores(project.database, entry.trained)) if entry.trained else None
             rows.append(
                 (
                     entry.number,
                     entry.state,
-                    len(done),
+                    f"{done} of {total}",
                     entry.trained,
                     door.number(dice),
                     entry.strategy,

@@ -30,11 +30,9 @@ class Board:
         raise UsageError(f"there is no box {id}", "'rondel boxes' lists the boxes")
 
     def progress(self) -> dict[str, int]:
-        """Count the round's boxes: those done, of all that are not skipped, dropped or kept in reserve."""
-        boxes = [box for box in self.boxes if box.round == self.round]
-        done = sum(box.state == State.DONE for box in boxes)
-        waiting = sum(box.state in WAITING and not (box.reserve and box.state == State.PROPOSED) for box in boxes)
-        return {"number": self.round, "done": done, "total": done + waiting}
+        """Count the boxes of the round that is going on."""
+        done, total = label_boxes.progress(self.boxes, self.round)
+        return {"number": self.round, "done": done, "total": total}
 
     def after(self, id: int | None) -> list[LabelBox]:
         """List the boxes that wait for a person: those behind box `id` first, then from the start."""
