@@ -26,6 +26,8 @@ class SmallServer:
         self.asked: list[str] = []
         self.shown: list[dict] = []
         self.people: list[dict] = []
+        self.status: dict = {}
+        """What GET /status says besides the people."""
         self.lock = ExitStack()
         self.lock.enter_context(locks.hold(folder / locks.LABELS, "the server", 1))
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -76,7 +78,7 @@ class SmallServer:
                     self._send(*answer)
 
             def do_GET(self) -> None:
-                self._send(200, json.dumps({"people": server.people}).encode())
+                self._send(200, json.dumps({"people": server.people, **server.status}).encode())
 
             def _send(self, status: int, answer: bytes) -> None:
                 self.send_response(status)

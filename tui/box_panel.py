@@ -4,17 +4,17 @@ import time
 from typing import ClassVar
 
 from textual.content import Content
-from textual.widgets import Static
 
 from ..store.records import LabelBox, State
 from . import words
+from .lines_panel import LinesPanel
 from .snapshot import Snapshot
 from .theme import FAINT, QUIET
 
 BAR = 20
 
 
-class BoxPanel(Static, can_focus=True):
+class BoxPanel(LinesPanel):
     """What is known of one box."""
 
     HELP: ClassVar[str] = """
@@ -23,12 +23,8 @@ Why it was proposed, where it lies, and what was painted in it. **Saved** means:
 synced before the page was told so. Nothing has to be saved by hand.
 """
 
-    DEFAULT_CSS = """
-    BoxPanel { padding: 0 1; overflow-y: auto; scrollbar-size-vertical: 1; }
-    """
-
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes, markup=False)
+        super().__init__(id=id, classes=classes)
         self._snapshot: Snapshot | None = None
         self._box: int | None = None
 
@@ -48,9 +44,7 @@ synced before the page was told so. Nothing has to be saved by hand.
         if self._snapshot is None:
             return
         box = self._snapshot.box(self._box)
-        content = facts(self._snapshot, box, time.time()) if box else Content("no box is selected").stylize(QUIET)
-        if content != self.content:
-            self.update(content)
+        self.write(facts(self._snapshot, box, time.time()) if box else Content("no box is selected").stylize(QUIET))
 
 
 def facts(snapshot: Snapshot, box: LabelBox, now: float) -> Content:

@@ -4,18 +4,18 @@ import time
 from typing import ClassVar
 
 from textual.content import Content
-from textual.widgets import Static
 
 from ..store.records import ENDED, Job, JobState
 from . import words
 from .follow import amount
+from .lines_panel import LinesPanel
 from .snapshot import Running, Snapshot
 from .theme import FAINT, QUIET
 
 GLYPHS = {JobState.DONE: ("✔", "$success"), JobState.CANCELLED: ("–", QUIET)}
 
 
-class JobsPanel(Static, can_focus=True):
+class JobsPanel(LinesPanel):
     """The jobs that run, with bar, rate, time left and losses; else how the last one ended."""
 
     HELP: ClassVar[str] = """
@@ -24,12 +24,8 @@ A job is a process of its own: it goes on when these screens are closed or the c
 them with their logs, and there a job can be cancelled: what it has done is kept.
 """
 
-    DEFAULT_CSS = """
-    JobsPanel { padding: 0 1; overflow-y: auto; scrollbar-size-vertical: 1; }
-    """
-
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes, markup=False)
+        super().__init__(id=id, classes=classes)
         self._snapshot: Snapshot | None = None
 
     def on_mount(self) -> None:
@@ -48,9 +44,7 @@ them with their logs, and there a job can be cancelled: what it has done is kept
             return
         running = self._snapshot.running
         self.border_subtitle = Content(f"{len(running)} running" if running else "")  # type: ignore[assignment]
-        content = jobs(self._snapshot, self.size.width, time.time())
-        if content != self.content:
-            self.update(content)
+        self.write(jobs(self._snapshot, self.size.width, time.time()))
 
 
 def jobs(snapshot: Snapshot, width: int, now: float) -> Content:

@@ -5,14 +5,14 @@ from typing import ClassVar
 from textual.content import Content
 from textual.message import Message
 from textual.style import Style
-from textual.widgets import Static
 
 from . import words
+from .lines_panel import LinesPanel
 from .snapshot import Person, Server, Snapshot
 from .theme import QUIET
 
 
-class LinkPanel(Static, can_focus=True):
+class LinkPanel(LinesPanel):
     """The link (clickable where the terminal knows OSC 8), the tunnel line, and who is connected."""
 
     class Clicked(Message):
@@ -29,12 +29,8 @@ The page is served by a process of its own: painting goes on when these screens 
 label. `rondel stop`, or the palette, ends the server.
 """
 
-    DEFAULT_CSS = """
-    LinkPanel { padding: 0 1; overflow-y: auto; scrollbar-size-vertical: 1; }
-    """
-
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes, markup=False)
+        super().__init__(id=id, classes=classes)
         self._starting = False
 
     def starting(self, begun: bool) -> None:
@@ -44,9 +40,7 @@ label. `rondel stop`, or the palette, ends the server.
     def show(self, snapshot: Snapshot) -> None:
         self.border_title = Content("The page, in a browser")  # type: ignore[assignment]
         self.border_subtitle = Content("c copies the link" if snapshot.server else "")  # type: ignore[assignment]
-        content = lines(snapshot, self._starting)
-        if content != self.content:
-            self.update(content)
+        self.write(lines(snapshot, self._starting))
 
     def on_click(self) -> None:
         self.post_message(self.Clicked())
@@ -63,7 +57,17 @@ def lines(snapshot: Snapshot, starting: bool) -> Content:
         return Content.assemble((wait, QUIET), "\n", _saved(snapshot))
     tunnel = Content.assemble(("elsewhere, once: ", QUIET), (words.plain(server.tunnel), "bold"))
     link = Content.styled(server.link, Style(underline=True, link=server.link))
-    return Content("\n").join([link.stylize("$primary"), tunnel, _people(server), _saved(snapshot)])
+    parts = [link.stylize("$primary"), tunnel, *_lacking(server), _people(server), _saved(snapshot)]
+    return Content("\n").join(parts)
+
+
+def _lacking(server: Server) -> list[Content]:
+    """Warn where pages cannot paint with the Neuroglancer that is installed."""
+    if not server.missing:
+        return []
+    names = words.plain(", ".join(server.missing), 200)
+    said = f"! the installed Neuroglancer lacks {names}: no brush; the page names the keys that label instead"
+    return [Content(said).stylize("$warning")]
 
 
 def _people(server: Server) -> Content:
@@ -83,6 +87,6 @@ def _sight(person: Person) -> str:
 def _saved(snapshot: Snapshot) -> Content:
     if not snapshot.edits:
         return Content("○ no strokes yet: each is saved as it is painted").stylize(QUIET)
-    saved = f"{words.counted(snapshot.edits, 'stroke')} saved, {snapshot.pending} waiting"
+    saved = f"{words.counted(snapshot.edits, 'stroke')} saved, {snapshot.pending} pending"
     glyph = ("◌ ", "$warning") if snapshot.pending else ("✔ ", "$success")
     return Content.assemble(glyph, saved)

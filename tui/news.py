@@ -67,6 +67,9 @@ def _server(old: Snapshot, new: Snapshot) -> Iterator[Said]:
         yield Said(f"the page is served on port {new.server.port}")
     elif old.server and not new.server:
         yield Said("the page is no longer served", "'o' starts it again")
+    if new.server and (lacks := set(new.server.missing) - set(old.server.missing if old.server else ())):
+        said = f"the installed Neuroglancer lacks {', '.join(sorted(lacks))}: the page has no brush"
+        yield Said(said, "pip install -c constraints.txt neuroglancer", mistake=True)
     if new.server and old.server:
         were = {person.name for person in old.server.people or ()}
         are = {person.name for person in new.server.people or ()}

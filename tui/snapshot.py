@@ -41,6 +41,10 @@ class Server:
     tunnel: str
     people: tuple[Person, ...] | None
     """None when it does not answer, or runs on another machine."""
+    pending: int = 0
+    """Strokes that it was sent and has not committed yet."""
+    missing: tuple[str, ...] = ()
+    """Names that painting needs and that the installed Neuroglancer lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ class Snapshot:
     edits: int = 0
     """Number of the last committed edit: so many strokes are saved."""
     pending: int = 0
-    """Committed edits that the label image does not show yet."""
+    """Strokes that are on their way: not committed yet, or not yet in the label image."""
     server: Server | None = None
     changes: Mapping[str, int] = field(default_factory=dict)
     """The change counters of what was read."""
@@ -193,7 +197,7 @@ def read(project: Project, old: Snapshot | None, server: Server | None = None) -
         jobs=jobs,
         running=_running(project, jobs, kept.running),
         edits=last,
-        pending=max(0, last - int(database.meta("applied", "0"))),
+        pending=max(0, last - int(database.meta("applied", "0"))) + (server.pending if server else 0),
         server=server,
         changes=changes,
     )

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,13 +98,17 @@ def look_for_server(folder: Path, settings: Any) -> Server | None:
     found = serving.running(folder)
     if found is None:
         return None
-    people = None
-    if serving.here(found):
-        try:
-            people = tuple(_person(one) for one in launch.connected(found))
-        except RondelError:
-            people = None
-    return Server(found.port, found.host, found.bind, link.link(found), link.tunnel(found, settings), people)
+    server = Server(found.port, found.host, found.bind, link.link(found), link.tunnel(found, settings), None)
+    try:
+        said = launch.state(found) if serving.here(found) else None
+    except RondelError:
+        return server
+    return server if said is None else _answered(server, said)
+
+
+def _answered(server: Server, said: dict[str, Any]) -> Server:
+    people = tuple(_person(one) for one in said.get("people", ()))
+    return replace(server, people=people, pending=int(said.get("pending", 0)), missing=tuple(said.get("missing", ())))
 
 
 def _person(one: dict[str, Any]) -> Person:

@@ -101,9 +101,14 @@ def show(found: Serving, person: str, **wanted: int | str | None) -> bool:
     return bool(_ask(found, "POST", "/show", body).get("shown"))
 
 
+def state(found: Serving) -> dict[str, Any]:
+    """Ask who has a page open, what is not saved yet, and which names the installed Neuroglancer lacks."""
+    return _ask(found, "GET", "/status", None, 5.0)
+
+
 def connected(found: Serving) -> list[dict[str, Any]]:
     """List who has a page open: person, and the volume or box that they see."""
-    return _ask(found, "GET", "/status", None, 5.0).get("people", [])
+    return state(found).get("people", [])
 
 
 def _ask(found: Serving, method: str, path: str, body: bytes | None, seconds: float = 30.0) -> dict[str, Any]:
