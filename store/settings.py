@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-COLOURS = ("#808080", "#e63c3c", "#3c8ce6", "#46b450", "#e6b43c", "#a05ad2", "#3cc8c8", "#f08cc8", "#966432", "#b4d23c")
+COLOURS = ("#56b4e9", "#d55e00", "#f0e442", "#009e73", "#cc79a7", "#0072b2", "#e69f00", "#882255", "#117733", "#332288")
+"""Colours of classes in their order: Okabe and Ito's, which stand out from grey images and from each other, also to
+colour-blind people (Wong, Points of view: Color blindness, 2011); then three of Tol's."""
 
 ShapeZYX = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 Share = Annotated[float, Field(ge=0, le=1)]

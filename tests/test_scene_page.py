@@ -22,7 +22,7 @@ from .scene_page import colour, scene_server, show
 
 RNG = np.random.default_rng(0)
 NAMES = ["background", "membrane", "organelle"]
-CLASSES = {1: (128, 128, 128), 2: (230, 60, 60), 3: (60, 140, 230)}
+CLASSES = {1: (86, 180, 233), 2: (213, 94, 0), 3: (240, 228, 66)}
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,11 @@
 """project.toml is strict, names what is wrong, and keeps its comments."""
 
+import numpy as np
 import pytest
 from rondel.store import settings_file
 from rondel.store.errors import SettingsError
-from rondel.store.settings import Settings
+from rondel.store.settings import COLOURS, Settings
+from skimage import color
 
 
 @pytest.fixture
@@ -88,3 +90,31 @@ def test_text_that_is_no_toml_names_its_line(path):
 def test_settings_do_not_change(path):
     with pytest.raises(ValueError, match="frozen"):
         settings_file.load(path).train.steps = 3
+
+
+SIGHT = {
+    "full": np.eye(3),
+    "no long waves": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "no medium waves": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+}
+"""What becomes of linear red, green and blue in a person's eyes: Machado, Oliveira and Fernandes (2009)."""
+NOTICED = 5
+"""CIEDE2000 at which two colours are plainly not the same."""
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_default_colours_differ_from_greys_and_from_each_other_whoever_looks(sight: str):
+    rgb = np.array([[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in COLOURS[:7]])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ np.transpose(SIGHT[sight])
+    seen = np.clip(linear, 0, 1)
+    seen = np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055)
+    greys = np.repeat(np.linspace(0, 1, 52)[:, None], 3, 1)
+    found, grey = color.rgb2lab(seen), color.rgb2lab(greys)
+    assert color.deltaE_ciede2000(found[:, None], grey[None]).min() > NOTICED
+    apart = color.deltaE_ciede2000(found[:, None], found[None])
+    assert apart[~np.eye(len(found), dtype=bool)].min() > 2 * NOTICED
+    assert len(set(COLOURS)) == len(COLOURS)

@@ -117,8 +117,8 @@ def test_a_row_for_one_more_class_appears_as_names_are_typed(here: Path) -> None
         await pilot.press(*"one", "tab", "tab", *"two", "tab", "ctrl+u", *"#123456")
         await settle(pilot)
         assert host.screen._plan().classes[:3] == (
-            ("background", "#808080"),
-            ("one", "#e63c3c"),
+            ("background", "#56b4e9"),
+            ("one", "#d55e00"),
             ("two", "#123456"),
         )
         assert len(host.screen.query("ClassRow")) == 4
