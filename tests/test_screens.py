@@ -422,6 +422,21 @@ def test_space_trains_the_next_model_and_proposes_the_next_boxes(tmp_path: Path)
     assert any(line.startswith("model 1 is the champion") for line in said(run(tmp_path / "cells", steps)))
 
 
+def test_more_boxes_are_proposed(tmp_path: Path) -> None:
+    make_labelled(tmp_path / "cells")
+
+    async def steps(app, pilot) -> None:
+        were = {box.id for box in app.snapshot.boxes}
+        await pilot.press("m")
+        await until(pilot, lambda: any(line.endswith("started: propose 4 more boxes") for line in said(app)))
+        await until(pilot, lambda: "m more" not in text_of(app))  # while that is computed
+        await until(pilot, lambda: len({box.id for box in app.snapshot.boxes} - were) == 4)
+        await until(pilot, lambda: "4 boxes proposed" in said(app) and "m more" in text_of(app))
+        assert app.snapshot.round.number == 1
+
+    run(tmp_path / "cells", steps, (180, 50))
+
+
 def test_a_folder_without_a_project_begins_with_the_first_run_and_goes_on_with_its_project(project, boxes) -> None:
     app = RondelApp(project.folder.parent, None, serve=False)
 
