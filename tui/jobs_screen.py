@@ -48,6 +48,8 @@ Each is a process of its own: it goes on when these screens are closed or the co
 - `up` `down` choose a job and see its log, which is followed while the job runs; `tab` goes into the log
 - `c` cancel the job: it stops between tiles or steps, and what it has done is kept
 - `escape` back to the rounds
+
+Memory and use of NVIDIA cards stand above the jobs, where the extra `rondel[gpu]` is installed.
 """
     DEFAULT_CSS = """
     JobsScreen {
