@@ -342,6 +342,31 @@ def test_a_person_can_say_who_they_are(folder):
     run(folder, test)
 
 
+@pytest.mark.parametrize(
+    ("state", "place"),
+    [
+        ({"dimensions": dict.fromkeys("xyz", [1e-8, "m"]), "position": [3.5, -1.2, 8.49]}, [8, -1, 4]),
+        ({"dimensions": {"z": [1e-8, "m"]}, "position": [3.5]}, None),
+        ({"dimensions": {"z": 1, "y": 1, "x": 1}, "position": ["a", 1, 1]}, None),
+        ({"position": 3, "dimensions": 4}, None),
+        ({}, None),
+    ],
+)  # fmt: skip
+def test_verbs_ask_where_in_the_volume_a_page_is(folder, state, place):
+    async def test(served):
+        await served.page(FIRST)
+
+        async def position():
+            answer = await AsyncHTTPClient().fetch(f"http://127.0.0.1:{served.port}/status")
+            return json.loads(answer.body)["people"][0]["position"]
+
+        assert await position() == [9, 16, 19]  # the middle of the box
+        served.sessions.all()[0].viewer.set_state(state)
+        assert await position() == place
+
+    run(folder, test)
+
+
 def test_verbs_ask_who_is_there_and_move_the_page_of_a_person(folder):
     async def test(served):
         ann = await served.page(FIRST)

@@ -1,11 +1,15 @@
 """The view of a whole volume: its boxes by state, and a click on an outline opens a box."""
 
+import time
+
 import pytest
 from rondel.store import label_boxes
 from rondel.store.project import open_project
 from rondel.store.records import State
+from rondel.tui.snapshot import Person
+from rondel.tui.watcher import first_look
 
-from .browser import DRAWN, Screen, Server
+from .browser import DRAWN, PATIENCE, Screen, Server
 from .painted_project import BOXES
 
 PLACE = """([axis, point]) => {
@@ -52,6 +56,22 @@ def test_boxes_are_listed_and_drawn_by_state(screen: Screen):
     assert screen.page.get_by_text("Volume", exact=False).first.is_hidden()
     screen.said("Click a box's outline", ".rondel-reason")
     assert screen.faults == []
+
+
+def test_the_screens_know_where_the_page_is(screen: Screen):
+    go(screen, (25, 35, 50))
+    deadline = time.monotonic() + PATIENCE / 1000
+    while (people := look(screen)) and people[0].position != (25, 35, 50):
+        assert time.monotonic() < deadline, people
+        screen.page.wait_for_timeout(50)
+    assert [(person.volume, person.box) for person in people] == [("scan", None)]
+
+
+def look(screen: Screen) -> tuple[Person, ...]:
+    """Return the pages that are open, as the screens at the terminal see them."""
+    server = first_look(screen.server.folder).server
+    assert server and server.people
+    return server.people
 
 
 def test_state_that_changes_elsewhere_is_seen(screen: Screen):

@@ -348,9 +348,11 @@ class Desk:
         return await self.ask(self.scribe.perform, op, session.person or login(), session.model, then=done)
 
     def status(self) -> dict[str, Any]:
-        """Tell who has a page open, and how far the labels are saved."""
+        """Tell who has a page open and where in the volume it is, and how far the labels are saved."""
         missing = sorted({name for page in self.pages for name in page.missing})
-        return {"people": self._people(), "saved": self.saved, "pending": self.pending, "missing": missing}
+        places = [{"position": session.position} for session in self.sessions.connected()]
+        people = [one | place for one, place in zip(self._people(), places)]
+        return {"people": people, "saved": self.saved, "pending": self.pending, "missing": missing}
 
     async def ask(self, job: Callable[..., T], *arguments: Any, then: Callable[[T], None] | None = None) -> T:
         """Have the scribe do a job; `then` hears the result before any later job's is heard."""

@@ -16,6 +16,9 @@ class Session(Shown, Protocol):
     held: bool
     sockets: set[Any]
 
+    @property
+    def position(self) -> list[int] | None: ...
+
 
 class Sessions(Protocol):
     """What the desk needs of sessions.Sessions; `show` calls `Desk.prepare` before the page can ask for the box."""

@@ -6,6 +6,7 @@ server's loop; what reads the project does so on a thread, with a connection of 
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -60,6 +61,16 @@ class Session:
     def prefix(self) -> str:
         """What addresses of arrays begin with: they are found with this session's token only."""
         return f"{self.origin}/s/{self.token}"
+
+    @property
+    def position(self) -> list[int] | None:
+        """The voxel of the working level (z, y, x) at the page's centre; None where the page says nothing of use."""
+        state = self.viewer.shared_state.raw_state
+        try:
+            at = dict(zip(state["dimensions"], state["position"]))
+            return [math.floor(at[axis] + 0.5) for axis in "zyx"]
+        except (LookupError, TypeError, ValueError, OverflowError):
+            return None
 
     @property
     def saved(self) -> SavedSession:
