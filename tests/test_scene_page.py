@@ -109,10 +109,16 @@ def test_a_box_shows_all_of_its_layers_each_voxel_in_its_place(empty, browser):
             for _, voxel, seen in samples(page, panels, record.box.intersect(box.box.grow((3, 3, 3)))):
                 inside = box.box.contains(Box.at(voxel, (1, 1, 1)))
                 assert near(seen, lit(0 if inside else labels[voxel])), voxel
-            page.only("prediction")
+            page.only("image", "prediction")
+            strengths = [scene.STRIPES_OPACITY * scene.STRIPES["between"], scene.STRIPES_OPACITY]
+            met = set()
             for _, voxel, seen in samples(page, panels, box.box):
-                value = labels[::-1][voxel]
-                assert near(seen, lit(value if value > 1 else 0)), voxel
+                below, value = np.array(grey(image[voxel], view.contrasts[0])), labels[::-1][voxel]
+                mixed = [below + (np.array(lit(value)) - below) * strength for strength in strengths]
+                found = [strength for strength, wanted in zip(strengths, mixed) if near(seen, wanted)]
+                assert near(seen, below) if value == 1 else found, voxel
+                met.update(found if value > 1 else ())
+            assert len(met) == 2  # stripes, and what is between them
             page.only("uncertainty")
             for _, _, seen in samples(page, panels, box.box, 3):
                 assert seen[0] > 60 and max(seen[1:]) < 30  # the hot end of the scale

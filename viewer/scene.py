@@ -13,6 +13,7 @@ import neuroglancer as ng
 
 from ..store.box import Box
 from ..store.records import LabelBox, Purpose
+from ..store.settings import LabelClass
 from . import addresses, names
 from .addresses import What
 from .views import BoxView, Contrast, View, VolumeView
@@ -39,6 +40,18 @@ void main() {
   emitRGBA(vec4(colormapJet(v), v));
 }
 """
+STRIPED = """void main() {{
+  vec3 colour;
+  switch (int(toRaw(getDataValue()))) {{
+{cases}    default: emitTransparent(); return;
+  }}
+  emitRGBA(vec4(colour, mod(gl_FragCoord.x + gl_FragCoord.y, {period}) < {width} ? 1.0 : {between}));
+}}
+"""
+"""Diagonal stripes in the colours of the classes: what a model says is never taken for what was painted."""
+STRIPES = {"period": 7.0, "width": 3.0, "between": 0.15}
+"""Pixels from stripe to stripe, a stripe's width, and how opaque it is between them."""
+STRIPES_OPACITY = 0.75
 OUTLINE = """void main() {
   setColor(defaultColor());
   setBoundingBoxBorderWidth(2.0);
@@ -153,12 +166,20 @@ def _add_prediction(state: ng.ViewerState, view: View, model: int) -> None:
     def source(what: What) -> str:
         return addresses.map(view.origin, view.record, model, view.tiles, what)
 
-    layer = _segments(view, _named(view, source("classes")), alpha=0.25)
-    layer.segments = [c.value for c in view.classes[1:]]
-    layer.not_selected_alpha = 0.0
-    state.layers["prediction"] = layer
+    shader = _striped(view.classes[1:])
+    state.layers["prediction"] = ng.ImageLayer(
+        source=f"{source('classes')}|zarr3:", shader=shader, opacity=STRIPES_OPACITY
+    )
     state.layers["uncertainty"] = ng.ImageLayer(source=f"{source('uncertainty')}|zarr3:", shader=HEAT, opacity=0.7)
     state.layers["uncertainty"].visible = False
+
+
+def _striped(classes: Sequence[LabelClass]) -> str:
+    cases = ""
+    for one in classes:
+        red, green, blue = (int(one.colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        cases += f"    case {one.value}: colour = vec3({red:.4f}, {green:.4f}, {blue:.4f}); break;\n"
+    return STRIPED.format(cases=cases, **STRIPES)
 
 
 def _add_saved(state: ng.ViewerState, view: View, box: int) -> None:
