@@ -123,16 +123,51 @@ def test_flat_or_round_is_told_by_word_and_by_the_pressed_button(screen: Screen)
     screen.said("radius 2", ".rondel-toolbox")
 
 
+def reported(screen: Screen, what: str):
+    """Wait until Neuroglancer has told the server of a change."""
+    return screen.page.expect_response(
+        lambda answer: "/state/" in answer.url and what in (answer.request.post_data or "")
+    )
+
+
 def test_labels_stay_as_opaque_as_they_were_made(screen: Screen):
     opacity = "rondel.adapter.opacity('labels')"
     assert screen.ask(opacity) == 0.5
-    screen.page.get_by_label("how opaque the labels are").fill("0.9")
-    screen.wait(f"{opacity} === 0.9")
+    with reported(screen, '"selectedAlpha":0.9'):
+        screen.page.get_by_label("how opaque the labels are").fill("0.9")
+        screen.wait(f"{opacity} === 0.9")
     here = screen.shown
     screen.press("Enter", "Enter")
     screen.wait("(id) => rondel.sync.head.id !== id", here)
     screen.ready()
     screen.wait(f"{opacity} === 0.9")
+
+
+CONTRAST = """rondel.adapter.viewer.layerManager.getLayerByName("image").layer.shaderControlState.value
+  .get("normalized").trackable.value.range"""
+
+
+def test_contrast_and_hidden_layers_stay_as_they_were_set_in_the_next_box_and_in_the_volume(screen: Screen):
+    before = screen.ask(CONTRAST)
+    with reported(screen, "[3,77]"):
+        screen.ask("""() => {
+          const image = rondel.adapter.viewer.layerManager.getLayerByName("image").layer;
+          const { trackable } = image.shaderControlState.value.get("normalized");
+          trackable.value = { ...trackable.value, range: [3, 77], window: [0, 99] };
+          rondel.adapter.setVisible("prediction", false);
+          rondel.adapter.setVisible("uncertainty", true);
+        }""")
+    assert before != [3, 77]
+    here = screen.shown
+    screen.press("Enter", "Enter")
+    screen.wait("(id) => rondel.sync.head.id !== id && rondel.sync.mirror?.ready", here)
+    screen.ready()
+    shown = "['prediction', 'uncertainty', 'labels'].map((name) => rondel.adapter.visible(name))"
+    assert screen.ask(CONTRAST) == [3, 77] and screen.ask(shown) == [False, True, True]
+    screen.page.get_by_text("Volume").click()
+    screen.wait("rondel.sync.head.type === 'view'")
+    screen.drawn()
+    assert screen.ask(CONTRAST) == [3, 77] and screen.ask(shown)[:2] == [False, True]
 
 
 def test_a_box_fits_the_xy_panel_with_a_margin(screen: Screen):

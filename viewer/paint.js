@@ -148,13 +148,6 @@ export class Page {
     this.refresh();
   }
 
-  /** @param {number | null} opacity of the labels, in this box and all later ones */
-  fade(opacity) {
-    this.tools.opacity = opacity;
-    if (opacity !== null) this.adapter?.setOpacity("labels", opacity);
-    this.refresh();
-  }
-
   /** @param {number} box that was clicked in the view of a volume */
   label(box) {
     this.sync.operate("label", {}, box);
@@ -301,7 +294,7 @@ export class Page {
     });
     window.addEventListener("pageshow", (event) => event.persisted && this.sync.unkeep());
     this.adapter?.onChunks(() => this.#settle());
-    this.adapter?.onLayers(() => this.fade(this.tools.opacity));
+    this.adapter?.onLayers(() => this.refresh());
     this.adapter?.onDraw(() => this.pointer?.outline());
   }
 

@@ -26,6 +26,8 @@ STATE_COLOURS = {
     "skipped": "#a0a0a0",
     "test": "#ff78d2",
 }
+LABELLED = ("prediction", "uncertainty", "saved", "labels", "box")
+"""Names of the layers that are there whatever the volume."""
 CHANNEL_COLOURS = ("#ffffff", "#ff00ff", "#00ffff", "#ffff00", "#00ff00", "#ff0000", "#0000ff")
 DARK, BRIGHT = 0.08, 0.92
 """Grey of the low and the high percentile: what lies beyond can still be told apart."""
@@ -134,7 +136,7 @@ def _images(view: View) -> Iterable[tuple[str, ng.ImageLayer]]:
 
 def _unused(name: str, taken: set[str]) -> str:
     """Return a layer's name that is neither taken nor one of ours."""
-    reserved = {"prediction", "uncertainty", "saved", "labels", "box", *STATE_COLOURS}
+    reserved = {*LABELLED, *STATE_COLOURS}
     found, count = name.strip() or "image", 1
     while found in taken | reserved:
         count += 1

@@ -22,7 +22,8 @@ from ..store.errors import RondelError, UsageError
 from ..store.project import Project, open_project
 from ..store.records import State
 from ..store.serving import SavedSession
-from . import scene, views
+from . import looks, scene, views
+from .looks import Looks
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ class Session:
     model: int | None
     seen: float
     viewer: ViewerBase = field(repr=False)
+    looks: Looks = field(default_factory=Looks, repr=False)
+    """How the page's person set its layers."""
     sockets: set[Any] = field(default_factory=set, repr=False)
     """The page's connections, one for each tab."""
     resumed: bool = False
@@ -185,7 +188,8 @@ class Sessions:
         state, session.volume, session.model = await asyncio.to_thread(
             self._reading, _compose, session.prefix, session.box, session.volume, session.serial, session.model
         )
-        session.viewer.set_state(state)
+        session.looks = looks.seen(session.looks, session.viewer.shared_state.raw_state, session.volume)
+        session.viewer.set_state(looks.dress(state.to_json(), session.looks))
 
     def _reading(self, function: Callable, *arguments: Any) -> Any:
         with open_project(self.folder) as project:

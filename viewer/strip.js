@@ -41,7 +41,7 @@ export class Strip {
       this.said,
     ]);
     this.layers[0].all.after(this.opacity);
-    this.opacity.addEventListener("input", () => page.fade(Number(this.opacity.value)));
+    this.opacity.addEventListener("input", () => page.adapter?.setOpacity("labels", Number(this.opacity.value)));
     this.said.setAttribute("role", "status");
     body.append(this.root, this.help);
     body.classList.add("rondel-page");

@@ -17,8 +17,6 @@ export class Tools {
   flat = true;
   /** @type {number | null} what may be painted over; null for all */
   only = null;
-  /** @type {number | null} of the labels; null as they come */
-  opacity = null;
   /** accept only where nothing is labelled */
   unlabelled = true;
   /** accept only what the model gives this probability */
