@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from rondel.store import edits, labels, project, serving
 from rondel.store.box import Box
 from rondel.store.maps import Maps
 from rondel.store.records import EditKind
-from rondel.tui import headline, snapshot, verbs_label
+from rondel.tui import headline, learning, snapshot, verbs_label
 from rondel.tui.cli import app
 from rondel.viewer import board
 
@@ -295,7 +296,7 @@ def test_simulate_leaves_a_curve_and_the_named_project_as_it_was(rondel: Rondel,
     before = contents(cells), (cells / "project.db").read_bytes()
     halves = ("--truth", "truth.npy", "--region", ":,0:32,:", "--score-region", ":,32:64,:")
     size = ("--rounds", 2, "--boxes", 2, "--seeds", 1, "--strategy", "random", "--strategy", "entropy")
-    rondel.ok("-p", cells, "simulate", "scan", *halves, *size, "--out", "curves")
+    ran = rondel.ok("-p", cells, "simulate", "scan", *halves, *size, "--out", "curves")
     assert (contents(cells), (cells / "project.db").read_bytes()) == before
     assert sorted(p.name for p in Path("curves").iterdir()) == ["curve.csv", "curve.png", "result.json"]
     with Path("curves/curve.csv").open() as file:
@@ -307,6 +308,11 @@ def test_simulate_leaves_a_curve_and_the_named_project_as_it_was(rondel: Rondel,
     assert {int(p["boxes"]) for p in points} >= {2, 4}
     result = json.loads(Path("curves/result.json").read_text())
     assert result["schema"] == 1 and set(result["last_dice"]) == {"random", "entropy"}
+    copy = next(line for line in ran.err.splitlines() if "cp " in line).partition("the project's own curve: ")[2]
+    subprocess.run(shlex.split(copy), check=True)
+    with project.open_project(cells) as opened:
+        arms = learning.read_arms(opened)
+    assert {arm.name: len(arm.points) for arm in arms} == {"random (curve.csv)": 2, "entropy (curve.csv)": 2}
 
 
 def test_simulate_keeps_its_projects_when_asked_to(rondel: Rondel, cells: Path) -> None:

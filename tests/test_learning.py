@@ -1,14 +1,10 @@
 """Learning curves: which lines there are, and how they are drawn."""
 
-from dataclasses import replace
-
 import pytest
 from rondel.loop import curves
 from rondel.loop.curves import CurvePoint
-from rondel.store import job_rows
 from rondel.store.box import Box
 from rondel.store.project import Project
-from rondel.store.records import JobState
 from rondel.tui import snapshot
 from rondel.tui.braille import MARKS, Line, Point, chart, short
 from rondel.tui.curve_panel import NO_MODEL, NO_SCORE, CurvePanel
@@ -147,7 +143,7 @@ def test_a_key_changes_what_it_is_drawn_against(state, project: Project) -> None
     drive(panel, steps, project.folder)
 
 
-def test_the_panel_looks_for_a_simulation_again_when_a_job_has_ended(state, project: Project) -> None:
+def test_the_panel_finds_a_simulation_that_is_put_there_later(state, project: Project) -> None:
     panel = CurvePanel()
 
     async def steps(host, pilot) -> None:
@@ -156,12 +152,7 @@ def test_the_panel_looks_for_a_simulation_again_when_a_job_has_ended(state, proj
         assert panel.arms == ()
         (project.folder / "exports").mkdir(exist_ok=True)
         curves.write_csv(project.folder / "exports" / "curve.csv", arm("random", 4, 0.6))
-        panel.show(replace(state, pending=1))
-        await pilot.pause()
-        assert panel.arms == ()
-        job = job_rows.queue(project.database, "export", {})
-        job_rows.end(project.database, job.id, JobState.DONE)
-        panel.show(snapshot.read(project, None))
+        panel.look()
         await pilot.pause()
         assert [a.name for a in panel.arms] == ["random (curve.csv)"] and "random (curve.csv)" in text_of(host)
 

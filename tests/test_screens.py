@@ -361,6 +361,28 @@ def test_the_list_has_the_keys_when_its_first_boxes_come_and_after_another_scree
     run(project, steps)
 
 
+def test_settings_that_are_broken_by_hand_are_said_once_until_they_are_mended(project, boxes) -> None:
+    file = project.folder / "project.toml"
+    text = file.read_text()
+    job = job_rows.queue(project.database, "round", {})
+
+    async def steps(app, pilot) -> None:
+        await pilot.press("J")
+        file.write_text("[project\n")
+        await until(pilot, lambda: any("not valid TOML" in line for line in said(app)))
+        for _ in range(3):
+            app.screen._follow()
+            await until(pilot, lambda: not [worker for worker in app.workers if worker.is_running])
+        assert sum("not valid TOML" in line for line in said(app)) == 1
+        file.write_text(text.replace("# planned = 10", "planned = 66"))
+        await pilot.press("escape")
+        await until(pilot, lambda: "round 1 of 66" in text_of(app))
+
+    with locks.hold(project.folder / "jobs" / f"{job.id:04d}.lock", "a job", 1):
+        job_rows.begin(project.database, job.id)
+        run(project, steps)
+
+
 def test_a_changed_setting_is_seen(project, boxes) -> None:
     from rondel.store import settings_file
 

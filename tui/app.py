@@ -231,7 +231,10 @@ class RondelApp(App[None]):
             found = await asyncio.to_thread(_with_project, self.folder, message.action)
         except FAILURES as error:
             known = words.known(error)
-            self._say(Said(known.message, known.hint, mistake=True))
+            if message.then:
+                self._unreadable(known)  # what is asked again and again is answered so once
+            else:
+                self._say(Said(known.message, known.hint, mistake=True))
             return
         finally:
             self.pending -= asked

@@ -15,6 +15,8 @@ from .learning import Arm, Effort, lines, read_arms
 from .messages import Act
 from .snapshot import Snapshot
 
+ARM_SECONDS = 5.0
+"""How often it is looked whether a simulation's curve was put into exports/."""
 NO_MODEL = "No model yet. Label the boxes of round 1, then train: space does what is due."
 NO_SCORE = "No score yet: two or more test boxes must be labelled. They are shown first among the boxes."
 
@@ -27,7 +29,8 @@ class CurvePanel(Widget, can_focus=True):
     HELP: ClassVar[str] = """
 ### Learning curve
 Dice of each class on the test boxes, which are never trained on, with its interval, and the mean of the classes.
-Broken lines are those of a simulation, if its `curve.csv` lies in `exports/` of the project.
+Broken lines are those of a simulation, to compare with: they are drawn once a `curve.csv` that `rondel simulate` wrote
+is copied into `exports/` of the project.
 
 - `v` draws it against labelled boxes, their voxels, or minutes of painting
 """
@@ -43,18 +46,23 @@ Broken lines are those of a simulation, if its `curve.csv` lies in `exports/` of
 
     def on_mount(self) -> None:
         self.border_title = "Learning curve"
+        self.look()
+        self.set_interval(ARM_SECONDS, self.look)
+
+    def look(self) -> None:
+        """Ask for the simulations that lie in exports/."""
+        self.post_message(Act(read_arms, self.show_arms))
 
     def show(self, snapshot: Snapshot) -> None:
-        """Show another state; what lies in exports/ is looked at again when a job has ended."""
+        """Show another state."""
         old, self._snapshot = self._snapshot, snapshot
         if old is None or any(a is not b for a, b in zip(_shown(old), _shown(snapshot))):
             self._find()
-        if old is None or [job.ended for job in old.jobs] != [job.ended for job in snapshot.jobs]:
-            self.post_message(Act(read_arms, self.show_arms))
 
     def show_arms(self, arms: tuple[Arm, ...]) -> None:
-        self.arms = arms
-        self._find()
+        if self.is_attached:
+            self.arms = arms
+            self._find()
 
     def action_next_effort(self) -> None:
         self.effort = self.effort.following()

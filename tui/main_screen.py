@@ -32,7 +32,6 @@ from .due_line import DueLine
 from .headline import Headline
 from .jobs_panel import JobsPanel
 from .key_line import KeyLine
-from .learning import read_arms
 from .link_panel import LinkPanel
 from .log_panel import Line, LogPanel
 from .messages import Act, BoxChosen, CopyText, PreviewWanted, Said
@@ -166,7 +165,6 @@ class MainScreen(Screen[None]):
         self._lay_out(self.app.size)
         self.query_one(LogPanel).say(self._log)
         self.show(self.snapshot)
-        self._read_arms()
         self.query_one(BoxesPanel).table.focus()
 
     def on_resize(self, event: Resize) -> None:
@@ -182,8 +180,6 @@ class MainScreen(Screen[None]):
 
     def show(self, snapshot: Snapshot) -> None:
         """Hand a new state to all panels."""
-        if snapshot.jobs is not self.snapshot.jobs:
-            self._read_arms()
         self.snapshot = snapshot
         if self.box is not None:
             self.box = snapshot.box(self.box.id) or self.box
@@ -198,10 +194,6 @@ class MainScreen(Screen[None]):
         if self.focused is None:  # a list that was empty cannot keep the focus
             self.query_one(BoxesPanel).table.focus()
         self.refresh_bindings()
-
-    def _read_arms(self) -> None:
-        """Ask for the curves of simulations, which lie beside the project's own."""
-        self.post_message(Act(read_arms, self.query_one(CurvePanel).show_arms))
 
     def say(self, lines: list[Line]) -> None:
         self.query_one(LogPanel).say(lines)

@@ -1,5 +1,6 @@
 """How does `rondel simulate` keep the named project untouched? It works in a project of its own under --out."""
 
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -67,3 +68,5 @@ def run(
         if new and not any(out.iterdir()):
             out.rmdir()
     door.say(*result["notes"], result["table"], f"written to {out}: {', '.join(LEFT)}")
+    compare = shlex.join(("cp", str(out / "curve.csv"), str(named.folder / "exports")))
+    door.note(f"to see it on the screens, beside the project's own curve: {compare}")
