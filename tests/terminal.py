@@ -14,7 +14,7 @@ import pytest
 
 TMUX = shutil.which("tmux")
 RONDEL = (sys.executable, "-m", "rondel.tui.cli")
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds to wait for what must happen, on a machine where other work goes on."""
 CONFIGURATION = """\
 set -g status off
