@@ -58,6 +58,7 @@ def simulate(folder: Path, out: Path, seeds: int, strategies: list[str]) -> Path
     rondel("init", str(out / "project"), "--classes", classes)
     weigh(out / "project" / "project.toml", WEIGHTS.get(folder.name, {}))
     rondel("-p", str(out / "project"), "add", str(folder / "image.ome.tif"), "--name", "scan")
+    rondel("-p", str(out / "project"), "config", "rank.candidates", "0")
     rondel(
         "-p",
         str(out / "project"),

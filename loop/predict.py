@@ -5,6 +5,8 @@ come label values, uncertainty and bins while they are still on the device. Tile
 strides and reach as far as it sees give what one pass over the whole volume gives, to rounding.
 """
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -84,9 +86,11 @@ def predict(
     progress: Callable[[float, float, str], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     engine: Engine | None = None,
+    until: float = math.inf,
 ) -> None:
     """Predict tiles and write them to the maps; those whose write box lies in `done` ones are passed over.
 
+    Tiles after the first are begun no later than `until`, a time of time.monotonic.
     `record` is called with each tile once all of it is on disk. Raises Cancelled between tiles when asked to stop,
     OutOfMemoryError when a tile does not fit the accelerator, SpaceError when the disk is full.
     """
@@ -106,7 +110,8 @@ def predict(
         if progress:
             progress(finished, total, "voxels")
 
-    (engine or Serial()).run(due, Work(lambda tile: volume.read_reflected(tile.read), compute, finish), cancelled)
+    in_time = (tile for n, tile in enumerate(due) if n == 0 or time.monotonic() < until)
+    (engine or Serial()).run(in_time, Work(lambda tile: volume.read_reflected(tile.read), compute, finish), cancelled)
 
 
 def predict_box(volume: Volume, box: Box, predictor: Predictor, normalisation: Normalisation, write: ZYX) -> np.ndarray:

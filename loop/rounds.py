@@ -7,7 +7,7 @@ Each state is a row before its work begins, so a killed round goes on where it w
 the work itself is in propose.py, learn.py and judge.py and runs in the job's process.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..store import edits, label_boxes, ledger, models, serving
@@ -95,6 +95,7 @@ def fresh_boxes(project: Project) -> list[LabelBox]:
 
 def work_round(project: Project, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     """Do all that is due up to the next human step, at most up to the next proposals."""
+    project = _in_time(project, arguments)
     notes: list[str] = []
     while (step := due(project)).computes:
         STEPS[step.step](project, report, notes)
@@ -131,17 +132,27 @@ def work_rank(project: Project, arguments: dict[str, Any], report: Report) -> di
     """Propose more boxes in the present round."""
     from . import propose
 
+    project = _in_time(project, arguments)
     current = ledger.last_round(project.database)
     if current is None or current.state != RoundState.LABELLING:
         raise UsageError("there is no round in which boxes are labelled", "run 'rondel round' first")
     return {"proposed": len(propose.propose_boxes(project, current, arguments["count"], 0, report))}
 
 
+def _in_time(project: Project, arguments: dict[str, Any]) -> Project:
+    """Return the project with the time that was asked for in place of [rank] within."""
+    within = arguments.get("within")
+    if within is None:
+        return project
+    table = project.settings.rank.model_copy(update={"within": within})
+    return replace(project, settings=project.settings.model_copy(update={"rank": table}))
+
+
 def work_predict(project: Project, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
-    from . import propose
+    from . import mapping
 
     number = models.one(project.database, arguments["model"]).number
-    return propose.predict_volume(
+    return mapping.predict_volume(
         project, arguments["volume"], number, report, probabilities=arguments["probabilities"]
     )
 

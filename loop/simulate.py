@@ -17,7 +17,7 @@ from ..store.errors import LabelError, UsageError
 from ..store.maps import Maps
 from ..store.project import Project
 from ..store.records import LabelBox, Purpose, RoundState, State, VolumeRecord
-from . import curves, judge, learn, oracle, propose, rounds
+from . import curves, judge, learn, mapping, oracle, propose, rounds
 from .curves import CurvePoint
 from .metrics import count, summarise
 from .report import Report
@@ -157,10 +157,10 @@ class Run:
 
     def _score(self, number: int) -> list[CurvePoint]:
         """Score a version on all of the score region, with an interval over its blocks."""
-        propose.predict_volume(self.project, self.record.name, number, self.report, region=self.request.score_region)
+        mapping.predict_volume(self.project, self.record.name, number, self.report, region=self.request.score_region)
         maps = Maps.open(self.project.folder, self.record.name, number)
         values, counts = self.project.label_values, []
-        for block in score_blocks(self.request.score_region, propose.box_shape(self.project, self.record)):
+        for block in score_blocks(self.request.score_region, mapping.box_shape(self.project, self.record)):
             counts.append(count(self.request.truth.read(block), maps.read_classes(block), values))
         table = self.project.settings.test
         scores = summarise(counts, values, table.bootstrap, table.interval, self.seed)

@@ -33,6 +33,18 @@ def _split(names: Any) -> Any:
     return [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else names
 
 
+def _seconds(value: Any) -> Any:
+    """Let a time be written with its unit: 90, "90s", "1.5m", "2h"."""
+    if not isinstance(value, str):
+        return value
+    number, unit = value.strip()[:-1], value.strip()[-1:]
+    return float(number) * UNITS[unit] if unit in UNITS else float(value)
+
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
+
+
 class Table(BaseModel):
     """One table of project.toml: frozen, and strict about its keys."""
 
@@ -105,6 +117,10 @@ class RankTable(Table):
     """A bin whose normalised intensities deviate less than this is blank; mostly blank boxes are not proposed."""
     clusters: int = Field(default=0, ge=0, le=1000)
     """Clusters of cheap features among which the first boxes are spread; 0: as many as boxes are asked for."""
+    candidates: int = Field(default=1000, ge=0)
+    """Boxes side by side that a round predicts and ranks, spread over the volumes; 0: all of every volume."""
+    within: Seconds = 0
+    """Time after which a round predicts no further candidates, as "60s" or "5m"; 0: no limit."""
 
 
 class NetworkTable(Table):

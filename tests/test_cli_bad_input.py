@@ -168,6 +168,8 @@ SETTINGS = [
     (("config", "lodd.name"), 2, "'lodd.name'.*did you mean 'loss.name'"),
     (("config", "network.name", "unet"), 2, "network.name.*'dynunet'.*'unet'"),
     (("config", "loss.name", "focal"), 2, "loss.name.*'ce', 'dice' or 'ce_dice'.*'focal'"),
+    (("round", "--within", "soon"), 2, "'soon' is no time"),
+    (("rank", "--within", "-3s"), 2, "'-3s' is no time"),
     (("config", "train.steps", "many"), 2, "train.steps.*'many'"),
     (("config", "train.steps", "--", "-4"), 2, "train.steps.*-4"),
     (("config", "train.rate", "nan"), 2, "train.rate.*nan"),

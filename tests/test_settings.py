@@ -26,6 +26,8 @@ def path(tmp_path):
         ({"network": {"name": "unet"}}, "network.name.*found 'unet'"),
         ({"train": {"steps": 0}}, "train.steps.*found 0"),
         ({"rank": {"blank": float("nan")}}, "rank.blank.*found nan"),
+        ({"rank": {"within": "soon"}}, "rank.within.*found 'soon'"),
+        ({"rank": {"within": "-3s"}}, "rank.within"),
         ({"class": [{"value": 2, "name": "a", "colour": "#000000"}]}, "class values are 1, 2, 3"),
     ],
 )
@@ -33,6 +35,11 @@ def test_what_is_wrong_is_named_in_one_line(tree, words):
     with pytest.raises(SettingsError, match=words) as caught:
         settings_file.parse(tree)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), (3, 3)])
+def test_a_time_may_have_a_unit(written, seconds):
+    assert settings_file.parse({"rank": {"within": written}}).rank.within == seconds
 
 
 def test_a_new_file_shows_every_default_as_a_comment_and_reads_as_what_was_written(path):

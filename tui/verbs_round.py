@@ -14,6 +14,7 @@ jobs = typer.Typer(invoke_without_command=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Start the job and do not follow it.")]
+Within = Annotated[str | None, typer.Option("--within", help="Predict candidates for this long at most, as 60s or 5m.")]
 Volume = Annotated[str | None, typer.Argument(help="Name of the volume; may be left out when there is one.")]
 
 
@@ -41,22 +42,35 @@ def next_(context: typer.Context, json: Json = False) -> None:
     door.emit("steps", [due]) if json else door.say(f"{due.words}: {door.here(project, due.verb)}")
 
 
-def round_(context: typer.Context, detach: Detach = False, json: Json = False) -> None:
+def round_(context: typer.Context, within: Within = None, detach: Detach = False, json: Json = False) -> None:
     """Do all that is due up to the next human step: train, score, predict, rank, propose; or say what waits for you.
 
-    Example: rondel -p cells round
+    Example: rondel -p cells round --within 60s
     """
     from ..loop import rounds as round_order
 
+    limit = _limit(within)
     with door.opened(context) as project:
         due = round_order.due(project)
         if due.computes:
             door.note(due.words)
-        result = door.run(project, "round", {}, detach=detach) if due.computes else {}
+        result = door.run(project, "round", limit, detach=detach) if due.computes else {}
         if json:
             door.emit("rounds", [{**result, "next": round_order.due(project)}])
         elif not detach or not due.computes:
             door.say(*result.get("notes", ()), *door.status_lines(project))
+
+
+def _limit(within: str | None) -> dict[str, float]:
+    """Read a time that was given; raises UsageError when it is none."""
+    if within is None:
+        return {}
+    from ..store.settings import RankTable
+
+    try:
+        return {"within": RankTable.model_validate({"within": within}).within}
+    except ValueError:
+        raise UsageError(f"'{within}' is no time", "write it as 60s, 5m or 1h") from None
 
 
 def predict(
@@ -120,14 +134,16 @@ def score(
 def rank(
     context: typer.Context,
     count: Annotated[int, typer.Option("--boxes", min=1, max=1000, help="How many more boxes.")] = 4,
+    within: Within = None,
     detach: Detach = False,
 ) -> None:
     """Rank the champion's predictions and propose more boxes in the present round.
 
     Example: rondel -p cells rank --boxes 4
     """
+    limit = _limit(within)
     with door.opened(context) as project:
-        result = door.run(project, "rank", {"count": count}, detach=detach)
+        result = door.run(project, "rank", {"count": count, **limit}, detach=detach)
         if result:
             door.say(f"{result['proposed']} boxes proposed")
 

@@ -1,0 +1,138 @@
+"""How is a model's map of a volume filled: all of it, a region, or cells spread over it?"""
+
+import math
+import time
+from dataclasses import dataclass
+
+from ..store import label_boxes, ledger, maps
+from ..store.box import ZYX, Box, Tile
+from ..store.maps import MapPlan, Maps
+from ..store.project import Project
+from ..store.records import LabelBox, State, VolumeRecord
+from .loaded import Loaded, load, tile_shape
+from .pool import cell_shape, cells
+from .predict import plan_tiles, predict, predict_box, quantise
+from .report import Report
+
+ISOTROPIC_BOX: ZYX = (32, 32, 32)
+FLAT_BOX: ZYX = (1, 128, 128)
+THICK = 4.0
+"""Where sections are this many times thicker than a pixel, a box is one section."""
+
+
+def box_shape(project: Project, record: VolumeRecord) -> ZYX:
+    """Return the shape of label boxes in a volume."""
+    shape = project.settings.boxes.shape
+    if shape != "auto":
+        return shape
+    flat = record.shape[0] == 1 or record.spacing_nm[0] >= THICK * max(record.spacing_nm[1:])
+    return FLAT_BOX if flat else ISOTROPIC_BOX
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How much of a volume is predicted, and from where."""
+
+    voxels: int
+    until: float
+    """Time of time.monotonic after which no tile is begun."""
+    seed: int
+
+
+def region_of(project: Project, record: VolumeRecord) -> Box:
+    """Return the part of a volume in which boxes are proposed."""
+    return Box.parse(project.settings.volume(record.name).region, record.shape)
+
+
+def predict_volume(
+    project: Project,
+    name: str,
+    number: int,
+    report: Report,
+    *,
+    probabilities: bool = False,
+    region: Box | None = None,
+) -> dict:
+    """Predict a volume, or a region of it, going on where an earlier run was stopped.
+
+    A map that was made for another box shape or other classes is made anew.
+    """
+    record, loaded = project.volume_record(name), load(project, number)
+    opened = _open_map(project, record, loaded)
+    write = tile_shape(project, record, loaded, opened.plan.chunks, region or record.box)
+    planned = plan_tiles(opened, region or record.box, write, loaded.predictor.plan)
+    began = time.monotonic()
+    _predict(project, loaded, opened, planned, report, probabilities or project.settings.predict.probabilities)
+    if region is None:
+        opened.finish(lambda done, total, unit: report(f"pyramid of {name}", done, total, unit))
+    return {"model": number, "tiles": len(planned), "seconds": time.monotonic() - began}
+
+
+def predict_pool(project: Project, name: str, number: int, report: Report, limit: Limit) -> None:
+    """Predict cells spread over a volume's region up to a limit, one at least, and the boxes that wait."""
+    record, loaded = project.volume_record(name), load(project, number)
+    opened = _open_map(project, record, loaded)
+    region, chunks = region_of(project, record), opened.plan.chunks
+    cell = cell_shape(chunks, region, limit.voxels)
+    drawn, voxels = [], 0
+    for found in cells(region, cell, limit.seed):
+        if voxels >= limit.voxels:
+            break
+        drawn.append(found)
+        voxels += found.voxels
+    waiting = label_boxes.select(project.database, volume=name, state=(State.PROPOSED, State.OPEN))
+    places = (drawn[0], *(row.box.snap_outwards(chunks) for row in waiting), *drawn[1:])
+    write = tile_shape(project, record, loaded, chunks, drawn[0])
+    planned = [tile for place in places for tile in plan_tiles(opened, place, write, loaded.predictor.plan)]
+    _predict(project, loaded, opened, planned, report, project.settings.predict.probabilities, limit.until)
+
+
+def _predict(
+    project: Project,
+    loaded: Loaded,
+    opened: Maps,
+    planned: list[Tile],
+    report: Report,
+    keep: bool,
+    until: float = math.inf,
+) -> None:
+    name, number = opened.plan.volume, loaded.number
+    predict(
+        project.open_volume(name),
+        opened,
+        loaded.predictor,
+        loaded.normalisation(project.volume_record(name)),
+        tiles=planned,
+        done=ledger.done_tiles(project.database, name, number, keep),
+        probabilities=keep,
+        record=lambda tile: ledger.record_tile(project.database, name, number, tile.write, keep),
+        progress=lambda done, total, unit: report(f"predict {name}", done, total, unit),
+        cancelled=lambda: report.cancelled,
+        until=until,
+    )
+
+
+def keep_probabilities(project: Project, number: int, boxes: list[LabelBox], report: Report) -> None:
+    """Keep the probabilities of boxes that are on show."""
+    loaded = load(project, number)
+    for n, box in enumerate(boxes):
+        report("probabilities of the boxes", n, len(boxes), "boxes")
+        volume = project.open_volume(box.volume)
+        opened = _open_map(project, volume.record, loaded)
+        write = tile_shape(project, volume.record, loaded, opened.plan.chunks, box.box)
+        found = predict_box(volume, box.box, loaded.predictor, loaded.normalisation(volume.record), write)
+        opened.write_probabilities(box.box, quantise(found))
+
+
+def _open_map(project: Project, record: VolumeRecord, loaded: Loaded) -> Maps:
+    names = {c.value: (c.name, c.colour) for c in project.classes}
+    classes = tuple((v, *names[v]) for v in loaded.labels)
+    plan = MapPlan.of(record, loaded.number, box_shape(project, record), classes)
+    folder = maps.map_folder(project.folder, record.name, loaded.number)
+    if (folder / maps.CARD).exists():
+        there = Maps.open(project.folder, record.name, loaded.number).plan
+        if (there.shape, there.bin, there.labels) == (plan.shape, plan.bin, plan.labels):
+            return Maps.create(project.folder, plan)
+    ledger.forget_tiles(project.database, record.name, loaded.number)
+    maps.remove(project.folder, record.name, loaded.number)
+    return Maps.create(project.folder, plan)

@@ -1,0 +1,64 @@
+"""A ranking predicts a pool of candidates that does not grow with the volume."""
+
+import numpy as np
+import pytest
+from rondel.loop import rounds
+from rondel.store import label_boxes, ledger, maps, settings_file
+from rondel.store.project import Project, open_project
+from rondel.store.records import Purpose
+
+from . import small_rounds
+from .small_rounds import SHAPE, Quiet
+
+CELL = 32 * 64 * 64
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pool") / "cells"
+    small_rounds.make_labelled(folder)
+    settings_file.change(folder / "project.toml", "train.steps", "4")
+    settings_file.change(folder / "project.toml", "rank.candidates", str(4 * CELL // 16**3))
+    with open_project(folder) as project:
+        rounds.work_round(project, {}, Quiet())
+    return folder
+
+
+def predicted(project: Project) -> np.ndarray:
+    opened = maps.Maps.open(project.folder, "scan", 1)
+    return np.asarray(opened.bins()[opened.plan.statistics.index("valid")]) == 1
+
+
+def test_a_round_predicts_as_much_as_the_pool_holds_and_proposes_from_it(labelled):
+    with open_project(labelled) as project:
+        valid = predicted(project)
+        cells = [valid[:, y : y + 4, x : x + 4] for y in range(0, 12, 4) for x in range(0, 16, 4)]
+        whole = [cell for cell in cells if cell.all()]
+        waiting = [row for row in label_boxes.select(project.database, round=1) if row in rounds.waiting_boxes(project)]
+        assert 4 <= len(whole) <= 4 + len(waiting) < len(cells) == np.prod(SHAPE) // CELL
+        proposed = label_boxes.select(project.database, round=2, purpose=Purpose.TRAIN)
+        assert len(proposed) == 3
+        for row in (*proposed, *waiting):
+            assert valid[tuple(slice(a // 16, -(-b // 16)) for a, b in zip(row.box.start, row.box.stop))].all()
+
+
+def test_proposing_more_boxes_in_the_round_predicts_nothing_anew(labelled):
+    with open_project(labelled) as project:
+        before = ledger.done_tiles(project.database, "scan", 1)
+        rounds.work_rank(project, {"count": 1}, Quiet())
+        assert ledger.done_tiles(project.database, "scan", 1) == before
+
+
+def test_when_the_time_is_up_no_further_cell_is_begun(labelled):
+    with open_project(labelled) as project:
+        ledger.forget_tiles(project.database, "scan", 1)
+        maps.remove(project.folder, "scan", 1)
+        rounds.work_rank(project, {"count": 1, "within": 1e-6}, Quiet())
+        assert len(ledger.done_tiles(project.database, "scan", 1)) == 1
+
+
+def test_without_a_limit_all_is_predicted(labelled):
+    settings_file.change(labelled / "project.toml", "rank.candidates", "0")
+    with open_project(labelled) as project:
+        rounds.work_rank(project, {"count": 1}, Quiet())
+        assert predicted(project).all()
