@@ -2,7 +2,8 @@
 
 RondelError                 exit 1  anything this program reports by itself
 ├── UsageError              exit 2  what was asked for cannot be
-│   └── SettingsError       exit 2  project.toml or a setting is wrong
+│   ├── SettingsError       exit 2  project.toml or a setting is wrong
+│   └── MissingExtraError   exit 2  an optional package is not installed
 ├── InvalidDataError        exit 3  what was handed in cannot be used
 │   ├── VolumeError         exit 3  an image volume
 │   ├── LabelError          exit 3  labels or a label box
@@ -12,7 +13,6 @@ RondelError                 exit 1  anything this program reports by itself
 ├── SpaceError              exit 5  no space left, or a read-only place
 ├── OutOfMemoryError        exit 6  the accelerator's memory does not suffice
 ├── TrainingError           exit 1  a training run that must not publish
-├── MissingExtraError       exit 1  an optional package is not installed
 └── Cancelled               exit 143  a job that was asked to stop
 """
 
@@ -36,6 +36,10 @@ class UsageError(RondelError, ValueError):
 
 
 class SettingsError(UsageError):
+    pass
+
+
+class MissingExtraError(UsageError, ImportError):
     pass
 
 
@@ -72,10 +76,6 @@ class OutOfMemoryError(RondelError, MemoryError):
 
 
 class TrainingError(RondelError, ArithmeticError):
-    pass
-
-
-class MissingExtraError(RondelError, ImportError):
     pass
 
 

@@ -139,27 +139,41 @@ class Maps:
         box: Box,
         classes: np.ndarray,
         uncertainty: np.ndarray,
-        bins: np.ndarray,
+        bins: np.ndarray | None,
         probabilities: np.ndarray | None = None,
     ) -> None:
         """Write one tile: uint8 (Z, Y, X) twice, (S, bins z, y, x), uint8 (K, Z, Y, X). It is on disk on return.
 
-        Raises UsageError unless the box lies on the bin grid, so that no bin belongs to two tiles.
+        Without its bins these are left to `write_bins`: several processes may write the voxels of different tiles at
+        once, but only one the bins. Raises UsageError unless the box lies on the bin grid, so that no bin belongs to
+        two tiles.
         """
         _check_on_bins(box, self.plan)
         parts = {CLASSES: classes, UNCERTAINTY: uncertainty}
         if probabilities is not None:
-            self._make_probabilities()
+            self.make_probabilities()
             parts[PROBABILITIES] = probabilities
         with _space(self.folder):
             writes = [self._array(name, write=True)[(..., *box.slices)].write(v) for name, v in parts.items()]
             for written in writes:
                 written.result()
-            self._write_bins(box, bins)
+        if bins is not None:
+            self.write_bins(box, bins)
+
+    def write_bins(self, box: Box, bins: np.ndarray) -> None:
+        """Write the bins of one tile, (S, bins z, y, x), to their place in the file; they are on disk on return."""
+        counts = _bin_counts(self.plan)
+        z0, y0, x0 = (a // b for a, b in zip(box.start, self.plan.bin))
+        values = np.ascontiguousarray(bins, "<f2")
+        with _space(self.folder), (self.folder / BINS).open("r+b", buffering=0) as file:
+            for s, z, y in np.ndindex(values.shape[:3]):
+                place = ((s * counts[0] + z0 + z) * counts[1] + y0 + y) * counts[2] + x0
+                os.pwrite(file.fileno(), values[s, z, y].tobytes(), self._bins_offset + 2 * place)
+            os.fsync(file.fileno())
 
     def write_probabilities(self, box: Box, probabilities: np.ndarray) -> None:
         """Keep the probabilities of one box, uint8 (K, Z, Y, X)."""
-        self._make_probabilities()
+        self.make_probabilities()
         with _space(self.folder):
             self._array(PROBABILITIES, write=True)[(..., *box.slices)].write(probabilities).result()
 
@@ -203,22 +217,12 @@ class Maps:
             self._arrays[name, write] = ngff.open_array(self.folder / name / "s0", write=write)
         return self._arrays[name, write]
 
-    def _make_probabilities(self) -> None:
+    def make_probabilities(self) -> None:
+        """Make the array of probabilities where there is none; before several processes write to it."""
         if not self._has(PROBABILITIES):
             channels = [ngff.Channel(name, colour, (0.0, 255.0)) for _, name, colour in self.plan.classes]
             plan = self.plan
             _create(self.folder / PROBABILITIES, plan, "mean", lead=(len(channels),), channels=channels)
-
-    def _write_bins(self, box: Box, bins: np.ndarray) -> None:
-        """Put a tile's bins in their place in the file."""
-        counts = _bin_counts(self.plan)
-        z0, y0, x0 = (a // b for a, b in zip(box.start, self.plan.bin))
-        values = np.ascontiguousarray(bins, "<f2")
-        with (self.folder / BINS).open("r+b", buffering=0) as file:
-            for s, z, y in np.ndindex(values.shape[:3]):
-                place = ((s * counts[0] + z0 + z) * counts[1] + y0 + y) * counts[2] + x0
-                os.pwrite(file.fileno(), values[s, z, y].tobytes(), self._bins_offset + 2 * place)
-            os.fsync(file.fileno())
 
     @cached_property
     def _bins_offset(self) -> int:

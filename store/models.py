@@ -120,16 +120,19 @@ def save(
 
 def load(project: Project, number: int) -> "tuple[dict[str, np.ndarray], dict[str, Any]]":
     """Load a version's arrays and its card; raises ModelError when they are not what was saved."""
+    return read(model_folder(project, number), number, get(project.database, number).sha256)
+
+
+def read(folder: Path, number: int, sha256: str) -> "tuple[dict[str, np.ndarray], dict[str, Any]]":
+    """Do the same without the database, by what it says the weights are."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
-    model = get(project.database, number)
-    folder = model_folder(project, number)
     hint = f"restore {folder.name} from a copy, or go back: 'rondel models use N'"
     try:
         weights = (folder / WEIGHTS).read_bytes()
         card = json.loads((folder / CARD).read_text())
-        if hashlib.sha256(weights).hexdigest() != model.sha256:
+        if hashlib.sha256(weights).hexdigest() != sha256:
             raise ModelError(f"the weights of model {number} are not those that were saved", hint)
         return from_bytes(weights), card
     except (OSError, ValueError, SafetensorError) as error:

@@ -175,18 +175,18 @@ def test_a_run_that_was_stopped_goes_on_where_it_was_and_ends_equal(tmp_path, sm
 def test_a_tile_that_fails_while_written_is_done_again(tmp_path, small, monkeypatch):
     once = Case(tmp_path / "once", (40, 40, 48))
     once.run((16, 16, 16))
-    write_bins = Maps._write_bins
+    write_bins = Maps.write_bins
 
     def fail_once(self, box, bins):
         if len(small.done) == 3:
             raise OSError("pulled the plug")
         write_bins(self, box, bins)
 
-    monkeypatch.setattr(Maps, "_write_bins", fail_once)
+    monkeypatch.setattr(Maps, "write_bins", fail_once)
     with pytest.raises(OSError, match="plug"):
         small.run((16, 16, 16))
     assert len(small.done) == 3
-    monkeypatch.setattr(Maps, "_write_bins", write_bins)
+    monkeypatch.setattr(Maps, "write_bins", write_bins)
     small.run((16, 16, 16))
     assert contents(small) == contents(once)
 
