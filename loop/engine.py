@@ -1,8 +1,7 @@
-"""Who runs the tiles? An engine reads, computes and records them; here one after the other in this process."""
+"""Who runs the tiles? An engine has them read, computed and recorded; here one after the other in this process."""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -11,44 +10,53 @@ from ..store.box import ZYX, Box, Tile, occupancy
 from ..store.errors import Cancelled
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What is done with a tile, step by step."""
+class Steps(Protocol):
+    """What is done with a tile, by whoever has opened what that takes."""
 
-    read: Callable[[Tile], np.ndarray]
-    """Read the tile's image; may run beside `compute`."""
-    compute: Callable[[Tile, np.ndarray], None]
-    """Compute the tile and write it; nothing is left to be flushed when it returns."""
-    record: Callable[[Tile], None]
-    """Record the tile as done; always runs in the process that runs the engine, one call at a time."""
+    def read(self, tile: Tile, /) -> np.ndarray:
+        """Read the tile's image; may run beside `compute`."""
+        ...
+
+    def compute(self, tile: Tile, image: np.ndarray, /) -> np.ndarray:
+        """Compute the tile and write its voxels, all of it on disk on return; returns the bins that are to be kept."""
+        ...
+
+
+class Plan(Protocol):
+    """How to get ready for the steps. An engine of several processes hands it to each of them."""
+
+    def open(self) -> Steps: ...
+
+
+Record = Callable[[Tile, np.ndarray], None]
+"""Keeps a tile's bins and records it as done; called in the process that runs the engine, one call at a time."""
 
 
 class Engine(Protocol):
-    """Run every tile once, and record it only after it was computed.
+    """Run every tile, and record it once, after it was computed.
 
     An exception in any step ends the run and comes out of it; tiles recorded until then stay done. `cancelled` is asked
     between tiles; the run then ends with Cancelled.
     """
 
-    def run(self, tiles: Iterable[Tile], work: Work, cancelled: Callable[[], bool]) -> None: ...
+    def run(self, tiles: Iterable[Tile], plan: Plan, record: Record, cancelled: Callable[[], bool]) -> None: ...
 
 
 class Serial:
     """One tile at a time; the next tile's image is read meanwhile, so at most two images are in memory."""
 
-    def run(self, tiles: Iterable[Tile], work: Work, cancelled: Callable[[], bool]) -> None:
-        queue = iter(tiles)
+    def run(self, tiles: Iterable[Tile], plan: Plan, record: Record, cancelled: Callable[[], bool]) -> None:
+        queue, steps = iter(tiles), plan.open()
         with ThreadPoolExecutor(1, thread_name_prefix="read-tile") as reader:
             tile = next(queue, None)
-            coming = reader.submit(work.read, tile) if tile else None
+            coming = reader.submit(steps.read, tile) if tile else None
             while tile and coming:
                 if cancelled():
                     coming.cancel()
                     raise Cancelled("stopped between tiles", "run it again to go on")
                 image, following = coming.result(), next(queue, None)
-                coming = reader.submit(work.read, following) if following else None
-                work.compute(tile, image)
-                work.record(tile)
+                coming = reader.submit(steps.read, following) if following else None
+                record(tile, steps.compute(tile, image))
                 tile = following
 
 

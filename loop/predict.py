@@ -21,7 +21,7 @@ from ..store.maps import Maps
 from ..store.volume import Volume
 from . import device as devices
 from .device import Device
-from .engine import Engine, Serial, Work, undone
+from .engine import Engine, Plan, Serial, undone
 from .network import NetworkPlan, build, fold, load_state
 from .normalise import Normalisation
 from .uncertainty import entropy, summarise
@@ -67,6 +67,30 @@ class Output:
     probabilities: np.ndarray | None  # (K, Z, Y, X) uint8
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """All that computing tiles takes, open in this process."""
+
+    volume: Volume
+    maps: Maps
+    predictor: Predictor
+    normalisation: Normalisation
+    probabilities: bool
+
+    def open(self) -> Self:
+        return self
+
+    def read(self, tile: Tile) -> np.ndarray:
+        return self.volume.read_reflected(tile.read)
+
+    def compute(self, tile: Tile, image: np.ndarray) -> np.ndarray:
+        devices.prepare(self.predictor.device)  # torch counts the threads of each thread that computes
+        with devices.memory_guard(HINT):
+            found = _compute(self.predictor, image, self.normalisation, tile.inner, self.maps, self.probabilities)
+        self.maps.write_tile(tile.write, found.classes, found.uncertainty, None, found.probabilities)
+        return found.bins
+
+
 def plan_tiles(maps: Maps, region: Box, write: ZYX, plan: NetworkPlan) -> list[Tile]:
     """Cut a region into tiles of a map; it is grown to whole bins first, so that no bin is ever left half done."""
     shape = maps.plan.shape
@@ -86,32 +110,31 @@ def predict(
     progress: Callable[[float, float, str], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     engine: Engine | None = None,
+    plan: Plan | None = None,
     until: float = math.inf,
 ) -> None:
     """Predict tiles and write them to the maps; those whose write box lies in `done` ones are passed over.
 
-    Tiles after the first are begun no later than `until`, a time of time.monotonic.
-    `record` is called with each tile once all of it is on disk. Raises Cancelled between tiles when asked to stop,
-    OutOfMemoryError when a tile does not fit the accelerator, SpaceError when the disk is full.
+    Tiles after the first are begun no later than `until`, a time of time.monotonic. An engine of other processes needs
+    the `plan` by which these open the same. `record` is called with each tile once all of it is on disk. Raises
+    Cancelled between tiles when asked to stop, OutOfMemoryError when a tile does not fit the accelerator, SpaceError
+    when the disk is full.
     """
     due = undone(tiles, done, maps.plan.bin)
     total = sum(tile.write.voxels for tile in tiles)
     finished = total - sum(tile.write.voxels for tile in due)
 
-    def compute(tile: Tile, image: np.ndarray) -> None:
-        with devices.memory_guard(HINT):
-            found = _compute(predictor, image, normalisation, tile.inner, maps, probabilities)
-        maps.write_tile(tile.write, found.classes, found.uncertainty, found.bins, found.probabilities)
-
-    def finish(tile: Tile) -> None:
+    def finish(tile: Tile, bins: np.ndarray) -> None:
         nonlocal finished
+        maps.write_bins(tile.write, bins)
         record(tile)
         finished += tile.write.voxels
         if progress:
             progress(finished, total, "voxels")
 
     in_time = (tile for n, tile in enumerate(due) if n == 0 or time.monotonic() < until)
-    (engine or Serial()).run(in_time, Work(lambda tile: volume.read_reflected(tile.read), compute, finish), cancelled)
+    plan = plan or Opened(volume, maps, predictor, normalisation, probabilities)
+    (engine or Serial()).run(in_time, plan, finish, cancelled)
 
 
 def predict_box(volume: Volume, box: Box, predictor: Predictor, normalisation: Normalisation, write: ZYX) -> np.ndarray:

@@ -1,72 +1,118 @@
-import threading
+"""What every engine keeps to, and what is the serial one's own."""
+
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
-from rondel.loop.engine import Engine, Serial, Work
+from rondel.loop.engine import Engine, Serial
 from rondel.store.box import Box, Tile
 from rondel.store.errors import Cancelled, SpaceError
 
-TILES = [Tile(box, box) for box in (Box((z, 0, 0), (z + 1, 4, 4)) for z in range(5))]
+COUNT = 12
+TILES = [Tile(box, box) for box in (Box((z, 0, 0), (z + 1, 4, 4)) for z in range(COUNT))]
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Steps that only write down, where every process can, that they were taken."""
+
+    path: Path
+    failing: int = -1
+
+    def open(self) -> "Logged":
+        return self
+
+    def read(self, tile: Tile) -> np.ndarray:
+        self.step("read", tile)
+        return np.full(1, tile.write.start[0])
+
+    def compute(self, tile: Tile, image: np.ndarray) -> np.ndarray:
+        assert image[0] == tile.write.start[0]
+        self.step("compute", tile)
+        if tile.write.start[0] == self.failing:
+            raise SpaceError("the disk is full", "free space")
+        return image + 100
+
+    def step(self, name: str, tile: Tile) -> None:
+        with self.path.open("a") as file:
+            file.write(f"{name} {tile.write.start[0]}\n")
+
+    def log(self) -> list[tuple[str, int]]:
+        lines = self.path.read_text().split("\n")[:-1] if self.path.exists() else []
+        return [(name, int(z)) for name, z in map(str.split, lines)]
+
+    def of(self, step: str) -> list[int]:
+        return [z for name, z in self.log() if name == step]
 
 
 class EngineTests:
     """What every engine keeps to."""
 
-    engine: Engine
+    @pytest.fixture
+    def engine(self) -> Engine:
+        raise NotImplementedError
 
-    def run(self, *, cancelled=lambda: False, compute=None, tiles=TILES) -> list[tuple[str, int]]:
-        self.log: list[tuple[str, int]] = []
-        lock = threading.Lock()
+    @pytest.fixture
+    def steps(self, tmp_path: Path) -> Logged:
+        return Logged(tmp_path / "steps")
 
-        def step(name: str, tile: Tile) -> None:
-            with lock:
-                self.log.append((name, tile.write.start[0]))
+    def run(self, engine: Engine, steps: Logged, *, cancelled=lambda: False, tiles=TILES) -> None:
+        def record(tile: Tile, bins: np.ndarray) -> None:
+            assert bins[0] == tile.write.start[0] + 100
+            steps.step("record", tile)
 
-        def read(tile: Tile) -> np.ndarray:
-            step("read", tile)
-            return np.full(1, tile.write.start[0])
+        engine.run(iter(tiles), steps, record, cancelled)
 
-        def work(tile: Tile, image: np.ndarray) -> None:
-            assert image[0] == tile.write.start[0]
-            step("compute", tile)
-            if compute:
-                compute(tile)
-
-        self.engine.run(iter(tiles), Work(read, work, lambda tile: step("record", tile)), cancelled)
-        return self.log
-
-    def recorded(self) -> list[int]:
-        return [z for name, z in self.log if name == "record"]
-
-    def test_every_tile_is_read_computed_and_recorded_once_and_in_this_order(self):
-        log = self.run()
-        assert sorted(self.recorded()) == [0, 1, 2, 3, 4]
-        for z in range(5):
+    def test_every_tile_is_read_computed_and_recorded_once_and_in_this_order(self, engine, steps):
+        self.run(engine, steps)
+        log = steps.log()
+        assert sorted(steps.of("record")) == list(range(COUNT))
+        for z in range(COUNT):
             assert [name for name, tile in log if tile == z] == ["read", "compute", "record"]
 
-    def test_no_tiles_is_no_work(self):
-        assert self.run(tiles=[]) == []
+    def test_no_tiles_is_no_work(self, engine, steps):
+        self.run(engine, steps, tiles=[])
+        assert steps.log() == []
 
-    def test_cancelling_ends_between_tiles(self):
+    def test_cancelling_ends_between_tiles_and_nothing_that_was_computed_is_lost(self, engine, steps):
         with pytest.raises(Cancelled):
-            self.run(cancelled=lambda: len(self.recorded()) == 2)
-        assert len(self.recorded()) == 2
+            self.run(engine, steps, cancelled=lambda: len(steps.of("record")) >= 2)
+        assert 2 <= len(steps.of("record")) < COUNT
+        assert sorted(steps.of("compute")) == sorted(steps.of("record"))
 
-    def test_a_failing_tile_is_not_recorded_and_ends_the_run(self):
-        def fail(tile: Tile) -> None:
-            if tile.write.start[0] == 2:
-                raise SpaceError("the disk is full")
+    def test_a_failing_tile_is_not_recorded_and_ends_the_run(self, engine, steps):
+        failing = Logged(steps.path, failing=2)
+        with pytest.raises(SpaceError, match="the disk is full; free space"):
+            self.run(engine, failing)
+        assert 2 not in failing.of("record")
+        assert len(failing.of("read")) < COUNT
 
-        with pytest.raises(SpaceError):
-            self.run(compute=fail)
-        assert 2 not in self.recorded()
+    def test_tiles_that_are_drawn_while_others_are_computed_are_not_drawn_all_at_once(self, engine, steps):
+        drawn = []
+
+        def draw():
+            for tile in TILES:
+                drawn.append((tile.write.start[0], len(steps.of("record"))))
+                yield tile
+
+        self.run(engine, steps, tiles=draw())
+        assert all(done >= z - 5 for z, done in drawn), drawn
 
 
 class TestSerial(EngineTests):
-    engine = Serial()
+    @pytest.fixture
+    def engine(self) -> Engine:
+        return Serial()
 
-    def test_at_most_one_image_is_read_ahead(self):
-        log = self.run()
-        for done in range(5):
+    def test_cancelling_ends_after_the_tile_that_is_computed(self, engine, steps):
+        with pytest.raises(Cancelled):
+            self.run(engine, steps, cancelled=lambda: len(steps.of("record")) == 2)
+        assert steps.of("record") == [0, 1]
+
+    def test_at_most_one_image_is_read_ahead(self, engine, steps):
+        self.run(engine, steps)
+        log = steps.log()
+        for done in range(COUNT):
             until = log[: log.index(("record", done))]
             assert sum(name == "read" for name, _ in until) <= done + 2
