@@ -7,6 +7,7 @@ Each state is a row before its work begins, so a killed round goes on where it w
 the work itself is in propose.py, learn.py and judge.py and runs in the job's process.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,8 +30,8 @@ class Due:
     computes: bool
 
 
-def due(project: Project) -> Due:
-    """Say what is due now."""
+def due(project: Project, boxes: Sequence[LabelBox] | None = None) -> Due:
+    """Say what is due now; `boxes` are the label boxes, where they have been read already."""
     if not project.volumes():
         return Due("add", "add a volume", "rondel add IMAGE", False)
     current = ledger.last_round(project.database)
@@ -42,7 +43,7 @@ def due(project: Project) -> Due:
         return Due("train", f"go on training model {models.next_number(project.database)}", "rondel round", True)
     if current.state == RoundState.SCORING:
         return Due("score", f"score model {current.trained}", "rondel round", True)
-    fresh, waiting = fresh_boxes(project), waiting_boxes(project)
+    fresh, waiting = fresh_boxes(project, boxes), waiting_boxes(project, boxes)
     if fresh:
         number = models.next_number(project.database)
         still = f"; {_waits(waiting, 'still ')}" if waiting else ""
@@ -72,15 +73,19 @@ def _waits(boxes: list[LabelBox], still: str = "") -> str:
     return ", ".join(parts)
 
 
-def waiting_boxes(project: Project) -> list[LabelBox]:
-    """List the boxes that wait for a person: test boxes first, then by priority."""
-    found = label_boxes.select(project.database, state=WAITING)
-    return sorted(found, key=lambda box: (box.purpose != Purpose.TEST, box.reserve))
+def waiting_boxes(project: Project, boxes: Iterable[LabelBox] | None = None) -> list[LabelBox]:
+    """List the boxes, of these or of all, that wait for a person: test boxes first, then by priority."""
+    if boxes is None:
+        boxes = label_boxes.select(project.database, state=WAITING)
+    waiting = (box for box in boxes if box.state in WAITING)
+    return sorted(waiting, key=lambda box: (box.purpose != Purpose.TEST, box.reserve))
 
 
-def fresh_boxes(project: Project) -> list[LabelBox]:
-    """List the done train boxes that the newest model has not seen as they are now."""
-    done = label_boxes.select(project.database, state=[State.DONE], purpose=Purpose.TRAIN)
+def fresh_boxes(project: Project, boxes: Iterable[LabelBox] | None = None) -> list[LabelBox]:
+    """List the done train boxes, of these or of all, that the newest model has not seen as they are now."""
+    if boxes is None:
+        boxes = label_boxes.select(project.database, state=[State.DONE], purpose=Purpose.TRAIN)
+    done = [box for box in boxes if box.state == State.DONE and box.purpose == Purpose.TRAIN]
     listed = models.models(project.database)
     if not listed:
         return done

@@ -1,8 +1,9 @@
 """Which label boxes are there, and how do they move from proposed to done? Rows that anybody may move."""
 
 import json
+import sqlite3
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from .box import Box
 from .database import Database
@@ -13,6 +14,7 @@ FIELDS = (
     "volume, z0, y0, x0, z1, y1, x1, round, purpose, state, priority, reason, strategy, reserve, person, created, "
     "done_at"
 )
+ORDER = "round, purpose = 'train', reserve, priority DESC, id"
 
 
 def add(database: Database, boxes: Iterable[LabelBox]) -> list[int]:
@@ -53,13 +55,20 @@ def select(
     """List label boxes: test boxes first, then reserve boxes last, by falling priority."""
     rows = database.rows(
         "SELECT * FROM box WHERE (?1 IS NULL OR round = ?1) AND (?2 IS NULL OR purpose = ?2) "
-        "AND (?3 IS NULL OR volume = ?3) ORDER BY round, purpose = 'train', reserve, priority DESC, id",
+        "AND (?3 IS NULL OR volume = ?3) AND (?4 = '[]' OR state IN (SELECT value FROM json_each(?4))) "
+        f"ORDER BY {ORDER}",
         round,
         purpose,
         volume,
+        json.dumps(state),
     )
-    found = [_label_box(row) for row in rows]
-    return [box for box in found if not state or box.state in state]
+    return [_label_box(row) for row in rows]
+
+
+def select_again(database: Database, known: Mapping[sqlite3.Row, LabelBox]) -> dict[sqlite3.Row, LabelBox]:
+    """List all boxes but dropped ones, in the order of `select`, by their rows; the same row gives the same box."""
+    rows = database.rows(f"SELECT * FROM box WHERE state != ? ORDER BY {ORDER}", State.DROPPED)
+    return {row: known.get(row) or _label_box(row) for row in rows}
 
 
 def get(database: Database, id: int) -> LabelBox:

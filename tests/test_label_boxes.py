@@ -101,3 +101,21 @@ def test_places_are_taken_by_all_boxes_but_dropped_ones(project):
     dropped = REGION.shift((list(State).index(State.DROPPED), 0, 0))
     taken = label_boxes.taken(project.database, "scan")
     assert len(taken) == len(State) - 1 and dropped not in taken
+
+
+def test_boxes_whose_rows_are_the_same_are_taken_over(project):
+    first, second, third = (add_box(project, REGION, priority=p) for p in (0.9, 0.8, 0.7))
+    known = label_boxes.select_again(project.database, {})
+    assert list(known.values()) == [first, second, third]
+    label_boxes.move(project.database, second.id, State.OPEN, "ann")
+    label_boxes.move(project.database, third.id, State.DROPPED, "ann")
+    again = list(label_boxes.select_again(project.database, known).values())
+    assert [box.id for box in again] == [first.id, second.id] and again[1].state == State.OPEN
+    assert again[0] is next(iter(known.values()))
+
+
+def test_boxes_are_listed_by_their_states(project):
+    boxes = {state: add_box(project, REGION, state=state) for state in State}
+    wanted = [State.OPEN, State.DONE]
+    assert label_boxes.select(project.database, state=wanted) == [boxes[state] for state in wanted]
+    assert len(label_boxes.select(project.database)) == len(State)
