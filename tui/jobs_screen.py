@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Log, Static
+from textual.widgets import DataTable, Log, Static
 
 from ..store.errors import RondelError
 from ..store.project import Project
@@ -19,6 +19,7 @@ from . import actions, words
 from .dialogs import Confirm
 from .follow import amount
 from .gpu import Gpu, read_gpus
+from .key_line import KeyLine
 from .messages import Act, Ask
 from .snapshot import Running, Snapshot
 
@@ -79,7 +80,7 @@ Memory and use of NVIDIA cards stand above the jobs, where the extra `rondel[gpu
         yield DataTable(cursor_type="row")
         yield Static(id="facts", markup=False)
         yield Log(highlight=False, max_lines=5000)
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         table = self.query_one(DataTable)

@@ -32,7 +32,8 @@ class KeyLine(Static):
 
     def show(self) -> None:
         """Draw the keys that are active now."""
-        active = [b.binding for b in self.screen.active_bindings.values() if b.binding.show and b.enabled]
+        shown = [b for b in self.screen.active_bindings.values() if b.binding.show and b.enabled]
+        active = list({(b.node, b.binding.action): b.binding for b in shown}.values())  # one key for each thing to do
         active.append(Binding("ctrl+p", "", "all", key_display="^p"))
         chosen = fit(active, self.size.width - 2)
         parts = [Content.assemble((_key(b), "bold $accent"), (f" {b.description}", QUIET)) for b in chosen]

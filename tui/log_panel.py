@@ -35,9 +35,11 @@ the jobs screen, `J`.
 
     def on_mount(self) -> None:
         self.border_title = Content("Log")  # type: ignore[assignment]
+        self.border_subtitle = Content("nothing has happened yet")  # type: ignore[assignment]
 
     def say(self, lines: Iterable[Line]) -> None:
         for moment, said in lines:
+            self.border_subtitle = Content("")  # type: ignore[assignment]
             self.write(_text(moment, said))
 
 

@@ -10,12 +10,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import DataTable, Static
 
 from ..store.records import Model
 from . import actions, words
 from .dialogs import AskLine, Confirm
 from .export_dialog import ExportDialog
+from .key_line import KeyLine
 from .messages import Act, Said
 from .model_detail import comparison, detail
 from .snapshot import Snapshot
@@ -62,7 +63,7 @@ Every version that was trained; none is ever overwritten. The champion (★) is 
         yield DataTable(cursor_type="row", zebra_stripes=False)
         with VerticalScroll(can_focus=False):
             yield Static(id="detail", markup=False)
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self._list(self.snapshot, len(self.snapshot.models) - 1)

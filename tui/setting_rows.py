@@ -50,7 +50,7 @@ def written(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, tuple):
         return ",".join(written(v) for v in value)
-    return str(value)
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def to_toml(setting: Setting, typed: str) -> str:

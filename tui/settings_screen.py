@@ -10,12 +10,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Input, Static
+from textual.widgets import DataTable, Input, Static
 
 from ..store import settings_file
 from ..store.settings import Settings
 from . import words
 from .dialogs import AskLine
+from .key_line import KeyLine
 from .messages import Ask, Said
 from .setting_rows import Setting, rows, to_toml
 from .snapshot import Snapshot
@@ -64,7 +65,7 @@ A change counts from the next job on. Comments in the file stay, and a wrong val
         yield Input(placeholder="words of the setting", id="filter", compact=True)
         yield DataTable(cursor_type="row")
         yield Static(id="sentence", markup=False)
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         table = self.query_one(DataTable)
@@ -158,9 +159,7 @@ A change counts from the next job on. Comments in the file stay, and a wrong val
         keys = [row.key for row in self._rows]
         table.move_cursor(row=keys.index(key) if key in keys else 0)
         changed = sum(row.changed for row in every)
-        title = (
-            f"Settings · {words.plain(self.snapshot.name, 40)} · {changed} of {len(every)} differ from their default"
-        )
+        title = f"Settings · {words.plain(self.snapshot.name, 40)} · {changed} differ from their default"
         self.query_one("#title", Static).update(Content(title))
         named = ", ".join(f"{c.value} {words.plain(c.name, 24)}" for c in self.settings.classes)
         self.query_one("#classes", Static).update(Content(f"classes {named}: further ones are added in project.toml"))
