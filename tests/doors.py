@@ -28,6 +28,14 @@ SETTINGS = {
     "train.patch": "16,16,16",
     "train.batch": "1",
 }
+HEARING = (
+    sys.executable,
+    "-c",
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL);"
+    "from rondel.tui.cli import main; main()",
+)
+"""Runs the command line with signals as a terminal leaves them, even where the tests run in the background."""
 PASSING = ("jobs", "project.db", "project.db-wal", "project.db-shm")
 """What of a project may change although a verb was refused: jobs and their table."""
 

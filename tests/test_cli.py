@@ -28,7 +28,20 @@ from rondel.tui.cli import app
 from rondel.viewer import board
 
 from .conftest import stroke
-from .doors import SHAPE, Rondel, answer, blobs, configure, contents, cut, rondel, rows, trained_project, waiting
+from .doors import (
+    HEARING,
+    SHAPE,
+    Rondel,
+    answer,
+    blobs,
+    configure,
+    contents,
+    cut,
+    rondel,
+    rows,
+    trained_project,
+    waiting,
+)
 
 __all__ = ["rondel"]
 
@@ -84,6 +97,30 @@ def test_quick_makes_a_project_and_proposes_boxes(rondel: Rondel, tmp_path: Path
     found = waiting(rondel, Path("scan"))
     assert [box["purpose"] for box in found[:1]] == ["test"] and "next: label box 1 of 'scan', test" in said
     assert rondel.ok("-p", "scan", "next").out.startswith("label box 1")
+
+
+def test_quick_that_is_stopped_is_gone_on_with_by_the_line_it_prints(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "scan.ome.tif", blobs((64, 256, 256))[0], metadata={"axes": "ZYX"})
+    words = [*HEARING, "quick", "scan.ome.tif", "--classes", "background,blob", *SPACED, "--no-serve"]
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as quick:
+        assert quick.stderr
+        assert any(line.startswith("look for typical boxes") for line in quick.stderr)
+        quick.send_signal(signal.SIGINT)
+        said = quick.stderr.read()
+        assert quick.wait(60) == 130
+    (hint,) = re.findall(r"has stopped; rondel (.*) goes on with it", said)
+    again = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert again.returncode == 2 and f"go on with it: rondel {hint}; or" in again.stderr
+    ran = subprocess.run([*HEARING, *hint.split()], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0 and "8 boxes proposed" in ran.stdout and "next: label box 1" in ran.stdout
+
+
+def test_jobs_are_reached_from_where_one_stands(rondel: Rondel, cells: Path, monkeypatch) -> None:
+    said = rondel.ok("-p", "cells", "score", "--detach").err
+    assert "'rondel -p cells jobs' shows it, 'rondel -p cells jobs cancel 4' stops it" in said
+    monkeypatch.chdir(cells)
+    rondel("jobs", "cancel", 4)
+    wait_for(lambda: newest_job(rondel, cells)["ended"])
 
 
 def test_one_round_ends_with_a_champion_and_the_next_boxes(rondel: Rondel, cells: Path) -> None:
@@ -383,19 +420,11 @@ def test_a_class_added_later_widens_the_model(rondel: Rondel, cells: Path) -> No
     assert tifffile.imread("p.tif").shape == (24, 3, 64, 64)
 
 
-HEARING = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    "signal.signal(signal.SIGHUP, signal.SIG_DFL);"
-    "from rondel.tui.cli import main; main()"
-)
-"""Runs the command line with signals as a terminal leaves them, even where the tests run in the background."""
-
-
 def begin_long_round(rondel: Rondel, cells: Path) -> subprocess.Popen:
     """Start a round that trains for long, and wait until it does."""
     answer(rondel, cells, {"scan": blobs()[1]}, cells.parent)
     rondel.ok("-p", cells, "config", "train.steps", "2000")
-    words = [sys.executable, "-c", HEARING, "-p", str(cells), "round"]
+    words = [*HEARING, "-p", str(cells), "round"]
     started = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert started.stderr is not None
     for line in started.stderr:

@@ -1,18 +1,23 @@
 """Verbs while the server runs: they reach the page, and change labels through the server."""
 
+import json
 import shutil
+import signal
 import socket
 import stat
+import subprocess
 import webbrowser
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from rondel.store import locks, serving
 from rondel.viewer import link
 
-from .doors import Rondel, blobs, rondel, trained_project, waiting
+from .doors import HEARING, Rondel, blobs, rondel, trained_project, waiting
 from .small_server import SmallServer, small_server
 
 __all__ = ["rondel"]
@@ -177,6 +182,24 @@ def test_no_browser_is_ever_started_over_ssh(
         ran = rondel.ok("-p", cells, *words)
         assert "no browser is started over ssh" in ran.err and "http://127.0.0.1" in ran.out
     assert browsers == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_serve_ends_with_the_signals_own_code_and_leaves_what_the_next_one_needs(
+    cells: Path, number: signal.Signals
+) -> None:
+    words = [*HEARING, "-p", str(cells), "serve", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stderr
+        said = "".join(iter(process.stdout.readline, "}\n")) + "}"
+        (server,) = json.loads(said)["servers"]
+        found = serving.running(cells)
+        assert found and (found.pid, found.port) == (server["pid"], server["port"]) and found.pid == process.pid
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
+        assert (process.stdout.read(), process.stderr.read()) == ("", "")
+    assert serving.load(cells) == replace(found, pid=0)
+    assert not locks.holder(cells / locks.LABELS)
 
 
 def test_serve_while_a_server_runs_prints_its_link_again(rondel: Rondel, cells: Path, server: SmallServer) -> None:

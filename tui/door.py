@@ -97,7 +97,7 @@ def run(project: Project, kind: str, arguments: dict[str, Any], *, detach: bool 
     """
     job = jobs.start(project, kind, arguments)
     if detach:
-        note(f"job {job.id} started: 'rondel jobs' shows it, 'rondel jobs cancel {job.id}' stops it")
+        note(f"job {job.id} started: {_reach(project, job)}")
         return {}
     from .follow import show_progress
 
@@ -105,9 +105,13 @@ def run(project: Project, kind: str, arguments: dict[str, Any], *, detach: bool 
         with show_progress() as show:
             ended = jobs.follow(project, job, show)
     except KeyboardInterrupt:
-        note(f"job {job.id} goes on: 'rondel jobs' shows it, 'rondel jobs cancel {job.id}' stops it")
+        note(f"job {job.id} goes on: {_reach(project, job)}")
         raise
     return _result(project, ended)
+
+
+def _reach(project: Project, job: Job) -> str:
+    return f"'{here(project, 'rondel jobs')}' shows it, '{here(project, f'rondel jobs cancel {job.id}')}' stops it"
 
 
 def _result(project: Project, job: Job) -> dict[str, Any]:
@@ -117,7 +121,7 @@ def _result(project: Project, job: Job) -> dict[str, Any]:
         goes_on = f"; {here(project, f'rondel {job.kind}')} goes on with it" if job.kind in RESUMED else ""
         note(f"job {job.id}, {job.kind}, has stopped{goes_on}")
         raise typer.Exit(130)
-    error = RondelError(job.error, job.hint or f"rondel jobs log {job.id}")
+    error = RondelError(job.error, job.hint or here(project, f"rondel jobs log {job.id}"))
     error.exit_code = job.exit_code or 1
     raise error
 

@@ -46,18 +46,24 @@ def quick(
 
     Example: rondel quick scan.ome.tif --classes background,membrane --spacing 10,10,10 --unit nm
     """
+    from ..loop import jobs
     from ..loop.transfer import volume_name
 
     name = projects.check_volume_name(volume_name(image))
     folder = context.obj.folder if context.obj.named else Path(name)
     if folder.is_dir() and any(folder.iterdir()) and not context.obj.named:
-        raise UsageError(f"there is a folder {folder} already", "name the project's folder: rondel -p FOLDER quick …")
+        again = f"go on with it: rondel -p {folder} round; or " if (folder / "project.toml").exists() else ""
+        raise UsageError(
+            f"there is a folder {folder} already", f"{again}name the project's folder: rondel -p FOLDER quick …"
+        )
     before = projects.Before.of(folder)
     with projects.create(folder, parse.names(classes)) as project:
         try:
             door.run(project, "import", _request(name, image, spacing, unit, axes, level, time, channel))
         except BaseException:
-            before.restore()
+            if all(job.ended for job in jobs.jobs(project)):  # one that goes on writes there
+                before.restore()
+                door.note(f"project {folder} was taken back")
             raise
         door.run(project, "round", {})
         door.say(f"project {folder}", *door.status_lines(project))
