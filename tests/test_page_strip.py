@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from rondel.store.records import State
 
-from .browser import Screen, Server
+from .browser import CHUNKS, REFETCH, Screen, Server
 
 KINDS = ("viewer-top-row", "layer-panel", "data-panel-layout-controls", "panel", "side-panel")
 CONTROLS = ", ".join(f".neuroglancer-{kind}" for kind in KINDS)
+LAYERS = ("labels", "prediction")
 OURS = "#rondel-strip, #rondel-help"
 PLACES = """(selector) => [...document.querySelectorAll(selector)].map((one) => {
   const a = one.getBoundingClientRect(), b = one.closest("#neuroglancer-container")?.getBoundingClientRect() ?? a;
@@ -76,11 +77,11 @@ def test_keys_are_neuroglancers_until_a_tool_is_on(screen: Screen):
     assert screen.ask(lines) and screen.ask(scale)
     screen.press("a", "b", "5")
     assert not screen.ask(lines) and not screen.ask(scale)
-    assert screen.ask("rondel.tools.tool") is None and not screen.ask("rondel.adapter.visible('labels')")
+    assert screen.ask("rondel.tools.tool") is None and not screen.ask("rondel.adapter.layers.visible('labels')")
     screen.press("a", "b", "5", "p")
     screen.said("Brush is on and has the keys", ".rondel-mode")
     screen.press("a", "b", "5", "t", "u")
-    assert screen.ask(lines) and screen.ask(scale) and screen.ask("rondel.adapter.visible('labels')")
+    assert screen.ask(lines) and screen.ask(scale) and screen.ask("rondel.adapter.layers.visible('labels')")
     before = screen.ask("rondel.adapter.center()")
     screen.page.mouse.move(*screen.place(0, (20, 24, 32)))
     screen.wait("document.activeElement.closest('.neuroglancer-panel')")
@@ -89,6 +90,40 @@ def test_keys_are_neuroglancers_until_a_tool_is_on(screen: Screen):
     screen.press("Escape", "a")
     assert not screen.ask(lines)
     screen.settle()
+
+
+@pytest.mark.parametrize("tool", [None, "brush"])
+def test_h_opens_our_help_alone_and_escape_closes_it(screen: Screen, tool: str | None):
+    theirs, ours = "rondel.adapter.viewer.helpPanelState.location.visible", screen.page.locator("#rondel-help")
+    screen.press(*("p" if tool else ""), "h")
+    assert ours.is_visible() and not screen.ask(theirs)
+    screen.press("Escape")
+    assert ours.is_hidden() and screen.ask("rondel.tools.tool") == tool
+    screen.press("h", "h")
+    assert ours.is_hidden() and not screen.ask(theirs)
+    screen.page.locator("[title^='Show help']").click()
+    screen.wait(theirs)
+
+
+def test_strip_tells_labels_from_prediction_and_names_what_is_predicted_under_the_pointer(screen: Screen):
+    looks = [screen.ask(f"getComputedStyle(document.querySelector('.rondel-{n} i')).backgroundImage") for n in LAYERS]
+    assert looks[0] == "none" and "repeating" in looks[1]
+    screen.page.mouse.move(*screen.place(0, (20, 24, 32)))
+    screen.said("model 1: membrane", ".rondel-prediction")
+    screen.page.mouse.move(*screen.place(0, (20, 4, 4)))
+    screen.said("model 1: background", ".rondel-prediction")
+    screen.page.locator(".rondel-prediction input").click()
+    screen.page.mouse.move(*screen.place(0, (20, 24, 32)))
+    screen.wait("document.querySelector('.rondel-prediction').textContent === 'model 1'")
+
+
+def test_what_is_still_on_its_way_is_said(screen: Screen):
+    said = "document.querySelector('.rondel-said').textContent"
+    screen.wait(f"{said} === ''")
+    with screen.server.paused():
+        screen.ask("rondel.adapter.layers.setVisible('uncertainty', true)")
+        screen.said("loading the image")
+    screen.wait(f"{said} === ''")
 
 
 FAINT = """(key) => [...document.querySelectorAll("#rondel-strip kbd")]
@@ -131,7 +166,7 @@ def reported(screen: Screen, what: str):
 
 
 def test_labels_stay_as_opaque_as_they_were_made(screen: Screen):
-    opacity = "rondel.adapter.opacity('labels')"
+    opacity = "rondel.adapter.layers.opacity('labels')"
     assert screen.ask(opacity) == 0.5
     with reported(screen, '"selectedAlpha":0.9'):
         screen.page.get_by_label("how opaque the labels are").fill("0.9")
@@ -154,15 +189,15 @@ def test_contrast_and_hidden_layers_stay_as_they_were_set_in_the_next_box_and_in
           const image = rondel.adapter.viewer.layerManager.getLayerByName("image").layer;
           const { trackable } = image.shaderControlState.value.get("normalized");
           trackable.value = { ...trackable.value, range: [3, 77], window: [0, 99] };
-          rondel.adapter.setVisible("prediction", false);
-          rondel.adapter.setVisible("uncertainty", true);
+          rondel.adapter.layers.setVisible("prediction", false);
+          rondel.adapter.layers.setVisible("uncertainty", true);
         }""")
     assert before != [3, 77]
     here = screen.shown
     screen.press("Enter", "Enter")
     screen.wait("(id) => rondel.sync.head.id !== id && rondel.sync.mirror?.ready", here)
     screen.ready()
-    shown = "['prediction', 'uncertainty', 'labels'].map((name) => rondel.adapter.visible(name))"
+    shown = "['prediction', 'uncertainty', 'labels'].map((name) => rondel.adapter.layers.visible(name))"
     assert screen.ask(CONTRAST) == [3, 77] and screen.ask(shown) == [False, True, True]
     screen.page.get_by_text("Volume").click()
     screen.wait("rondel.sync.head.type === 'view'")
@@ -187,6 +222,45 @@ def test_lost_connection_is_said_once_and_by_us(screen: Screen):
     assert bar.is_hidden()
     screen.server.start()
     screen.wait("rondel.sync.connected && !document.body.classList.contains('rondel-lost')")
+
+
+def test_what_is_done_without_a_connection_waits_and_is_said_to(screen: Screen):
+    screen.server.stop()
+    screen.said("no connection", ".rondel-saved")
+    screen.press("p", "u")
+    screen.said("no connection: this waits")
+    screen.said("1 not saved yet", ".rondel-saved")
+    screen.server.start()
+    screen.said("saved ✔", ".rondel-saved")
+    assert (screen.settle() == 1).all()
+    assert "no connection" not in screen.page.locator(".rondel-said").inner_text()
+
+
+EMPTY = """() => [...rondel.adapter.viewer.chunkManager.rpc.objects.values()]
+  .filter((one) => one.chunks && one.parameters?.url?.includes("/data/"))
+  .filter((one) => [...one.chunks.values()].some(({ data }) => data === null))
+  .map((one) => one.parameters.url.includes("/box/") ? "box" : "other")"""
+"""Of which arrays there are chunks that Neuroglancer takes for empty."""
+
+
+def test_what_could_not_be_fetched_is_drawn_once_there_is_a_connection_again(screen: Screen):
+    screen.press("p", "3")
+    screen.set(radius=6)
+    screen.drag(0, (20, 8, 10), (20, 8, 16))
+    painted = screen.settle()
+    assert screen.ask(EMPTY) == []
+    screen.server.stop()
+    screen.said("no connection", ".rondel-saved")
+    screen.ask("rondel.adapter.layers.setVisible('uncertainty', true)")
+    screen.wait(f"({EMPTY})().includes('other')")
+    screen.ask(REFETCH)
+    screen.wait(f"!atob(({CHUNKS})()).includes('\\xff')")
+    np.testing.assert_array_equal(screen.chunks(), painted)  # the page knows the box without being told
+    screen.drag(0, (20, 40, 10), (20, 40, 16))
+    assert screen.chunks()[20, 40, 12] == 3
+    screen.server.start()
+    screen.wait(f"rondel.sync.connected && !rondel.adapter.layers.loading && !({EMPTY})().length")
+    assert screen.settle()[20, 40, 12] == 3
 
 
 def test_dragging_moves_the_view_until_a_tool_is_on(screen: Screen):

@@ -222,7 +222,7 @@ def test_undo_and_redo_also_while_the_labels_are_hidden(screen: Screen, hidden: 
     second = screen.settle()
     if hidden:
         screen.press("l")
-        assert screen.ask("rondel.adapter.visible('labels')") is False
+        assert screen.ask("rondel.adapter.layers.visible('labels')") is False
     screen.press("Control+z")
     np.testing.assert_array_equal(screen.settle(), first)
     screen.press("Escape", "Control+z")
@@ -230,7 +230,7 @@ def test_undo_and_redo_also_while_the_labels_are_hidden(screen: Screen, hidden: 
     screen.press("Control+y", "Control+Shift+Z")
     np.testing.assert_array_equal(screen.settle(), second)
     if hidden:
-        screen.ask("rondel.adapter.setVisible('labels', true)")
+        screen.ask("rondel.adapter.layers.setVisible('labels', true)")
         screen.drawn()
         screen.settle()
     screen.refetch()

@@ -1,11 +1,12 @@
 /**
- * What of Neuroglancer's inside does the page use? Everything it uses is here and nowhere else.
+ * What of Neuroglancer's inside does the page use? Everything it uses is here and in layers.js, and nowhere else.
  *
  * These names are no promise of Neuroglancer's, so `missing` looks for each of them at the start: where one is gone the
  * page says so and paints through Neuroglancer's own actions instead. Positions are voxels of the working level, axes
  * z, y, x, a voxel's centre at its integer index.
  */
 
+import { Layers, quietly } from "./layers.js";
 import { eachRow, intersect, isEmpty } from "./raster.js";
 
 /** @typedef {import("./raster.js").Region} Region */
@@ -35,7 +36,7 @@ const NAMES = [
 
 /** @type {[string, (chunk: any) => boolean][]} */
 const CHUNK_NAMES = [
-  ["chunk.data", (chunk) => chunk.data instanceof Uint8Array],
+  ["chunk.data", (chunk) => chunk.data === null || chunk.data instanceof Uint8Array],
   ["chunk.chunkDataSize", (chunk) => chunk.chunkDataSize?.length === 3],
   ["chunk.state", (chunk) => typeof chunk.state === "number"],
   ["chunk.copyToGPU", (chunk) => typeof chunk.copyToGPU === "function"],
@@ -54,6 +55,7 @@ export class Adapter {
   /** @param {any} viewer */
   constructor(viewer) {
     this.viewer = viewer;
+    this.layers = new Layers(viewer);
     /** @type {WeakMap<object, Uint8Array>} the data of chunks that show the box as the page knows it */
     this.known = new WeakMap();
     /** @type {Set<any>} chunks whose data are newer than what the graphics card holds */
@@ -83,7 +85,7 @@ export class Adapter {
    * @returns {string[] | undefined}
    */
   missingInChunks(serial) {
-    const [chunk] = this.#sources(serial).flatMap((source) => [...source.chunks.values()]);
+    const [chunk] = this.#sources(`/box/${serial}/`).flatMap((source) => [...source.chunks.values()]);
     return chunk && CHUNK_NAMES.filter(([, look]) => !quietly(() => look(chunk))).map(([name]) => name);
   }
 
@@ -182,49 +184,6 @@ export class Adapter {
   }
 
   /**
-   * Whether a layer is shown; undefined where there is none of that name.
-   * @param {string} name
-   * @returns {boolean | undefined}
-   */
-  visible(name) {
-    return this.#layer(name)?.visible;
-  }
-
-  /**
-   * @param {string} name
-   * @param {boolean} visible
-   */
-  setVisible(name, visible) {
-    this.#layer(name)?.setVisible(visible);
-  }
-
-  /**
-   * How opaque a layer of labels is; undefined where there is none of that name.
-   * @param {string} name
-   * @returns {number | undefined}
-   */
-  opacity(name) {
-    return quietly(() => this.#layer(name).layer.displayState.selectedAlpha.value);
-  }
-
-  /**
-   * @param {string} name
-   * @param {number} opacity
-   */
-  setOpacity(name, opacity) {
-    const state = quietly(() => this.#layer(name).layer.displayState);
-    for (const alpha of [state?.selectedAlpha, state?.notSelectedAlpha]) if (alpha && alpha.value !== opacity) alpha.value = opacity;
-  }
-
-  /**
-   * Call back whenever layers come, go, appear or vanish.
-   * @param {() => void} callback
-   */
-  onLayers(callback) {
-    this.viewer.layerManager?.layersChanged?.add(callback);
-  }
-
-  /**
    * Call back whenever Neuroglancer is about to draw.
    * @param {() => void} callback
    */
@@ -259,6 +218,17 @@ export class Adapter {
   }
 
   /**
+   * Have read again what a lost connection kept from coming: Neuroglancer takes what it cannot reach for what is not
+   * there, and never asks again.
+   */
+  refetch() {
+    const lacking = this.layers.loading;
+    for (const source of this.#sources("/data/")) {
+      if (lacking || [...source.chunks.values()].some(({ data }) => data === null)) source.invalidateCache();
+    }
+  }
+
+  /**
    * Chunks that came since the last call show what the server held when they were asked for: overwrite them.
    * @param {string} serial
    * @param {Uint8Array} voxels
@@ -273,14 +243,14 @@ export class Adapter {
   }
 
   /**
-   * What Neuroglancer reads a box from. It is looked up in the table of shared objects because a hidden layer has none
+   * What Neuroglancer reads voxels from. It is looked up in the table of shared objects because a hidden layer has none
    * among the visible ones.
-   * @param {string} serial
+   * @param {string} part of the address
    * @returns {any[]}
    */
-  #sources(serial) {
+  #sources(part) {
     const objects = /** @type {any[]} */ ([...this.viewer.chunkManager.rpc.objects.values()]);
-    return objects.filter((one) => one.chunks && one.spec?.chunkDataSize && one.parameters?.url?.includes(`/box/${serial}/`));
+    return objects.filter((one) => one.chunks && one.spec?.chunkDataSize && one.parameters?.url?.includes(part));
   }
 
   /**
@@ -290,10 +260,10 @@ export class Adapter {
    */
   #chunks(serial) {
     const found = [];
-    for (const source of this.#sources(serial)) {
+    for (const source of this.#sources(`/box/${serial}/`)) {
       const [nx, ny, nz] = source.spec.chunkDataSize;
       for (const [key, chunk] of source.chunks) {
-        if (!chunk.data) continue;
+        if (chunk.data === null) this.#fill(chunk, nx * ny * nz);
         const [x, y, z] = key.split(",").map(Number);
         /** @type {Region} */
         const place = { start: [z * nz, y * ny, x * nx], stop: [(z + 1) * nz, (y + 1) * ny, (x + 1) * nx] };
@@ -327,6 +297,18 @@ export class Adapter {
     });
     if (changed) this.stale.add(chunk);
     return changed;
+  }
+
+  /**
+   * Give a chunk that did not come voxels of its own: all such chunks share one texture, that of what is empty.
+   * @param {any} chunk
+   * @param {number} size
+   */
+  #fill(chunk, size) {
+    chunk.data = new Uint8Array(size);
+    chunk.texture = null;
+    chunk.textureLayout?.addRef();
+    this.stale.add(chunk);
   }
 
   /** Give the graphics card what changed since the last frame: once a frame, however many events there were. */
@@ -373,23 +355,5 @@ export class Adapter {
   #triple(position) {
     const [z, y, x] = this.#order().map((i) => position[i]);
     return [z, y, x];
-  }
-
-  /** @param {string} name */
-  #layer(name) {
-    return this.viewer.layerManager?.managedLayers?.find((/** @type {any} */ layer) => layer.name === name);
-  }
-}
-
-/**
- * @template T
- * @param {() => T} look
- * @returns {T | undefined} undefined where a name on the way is gone
- */
-function quietly(look) {
-  try {
-    return look();
-  } catch {
-    return undefined;
   }
 }

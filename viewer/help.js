@@ -9,11 +9,14 @@ import { ACTIONS, FREE, shown, TOOLS } from "./keys.js";
 export function helpPanel(close) {
   const digits = { name: "", glyph: "▮", word: "class", key: "0 … 9", says: "Class to paint with; 0 takes the eraser." };
   const panel = element("aside", { id: "rondel-help", hidden: true }, [
-    element("header", {}, [element("h1", { textContent: "Tools and keys" }), button("✕", close, "close the help (H)")]),
+    element("header", {}, [element("h1", { textContent: "Tools and keys" }), button("✕", close, "close the help (H or Esc)")]),
     paragraph("Paint inside the box's outline. Every stroke is saved as you lift the pointer; “saved ✔” says that it is on disk."),
     heading("While no tool is on, these work too"),
     table(FREE),
-    paragraph("All other keys and the mouse are Neuroglancer's then: drag moves, wheel goes through slices, Ctrl+wheel zooms. H opens Neuroglancer's help as well."),
+    paragraph("All other keys and the mouse are Neuroglancer's then: drag moves, wheel goes through slices, Ctrl+wheel zooms."),
+    paragraph("H opens this help and closes it, with a tool or without; Esc closes it. Neuroglancer's own help is behind the ? at the upper right."),
+    heading("What is shown"),
+    paragraph("Labels, painted or saved, are solid; what the model says is striped. Where a layer is clicked away, or contrast changed, that stays for the next box."),
     heading("Tools: the keys are theirs while one is on"),
     table([...TOOLS, digits]),
     heading("While a tool is on"),

@@ -1,7 +1,7 @@
 /**
  * Which tools and keys are there? The one table that the strip, the help panel and the key handler read.
  *
- * While no tool is on every key is Neuroglancer's; the few that work then too are ones that Neuroglancer leaves free.
+ * While no tool is on every key is Neuroglancer's, but for H; the few that work then too are ones that it leaves free.
  */
 
 /**
@@ -17,7 +17,7 @@
 export const TOOLS = [
   { name: "brush", glyph: "●", word: "Brush", key: "b", says: "Drag to paint the class; with Alt held it erases." },
   { name: "eraser", glyph: "○", word: "Eraser", key: "e", says: "Drag to make voxels unlabelled again." },
-  { name: "threshold", glyph: "◐", word: "Range", key: "r", says: "Drag to paint only voxels as bright as those where the stroke starts." },
+  { name: "threshold", glyph: "◐", word: "Range", key: "r", says: "Drag to paint only voxels as bright as those where the stroke starts; a slider widens the range." },
   { name: "fill", glyph: "▨", word: "Fill", key: "f", says: "Click to fill the connected region: in this slice when flat, else in 3-D." },
   { name: "accept", glyph: "✓", word: "Accept", key: "a", says: "Click to take over the predicted piece under the pointer." },
   { name: "pick", glyph: "◎", word: "Pick", key: "k", says: "Click a label to go on painting with its class." },
@@ -47,7 +47,7 @@ export const FREE = [
   { name: "done", glyph: "✔", word: "Done, next", key: "enter", says: "The box is done; go to the next one." },
 ];
 
-/** Help is asked for by H with or without a tool; without one Neuroglancer's own help opens as well. */
+/** Opens and closes the help, with or without a tool; Neuroglancer's own is behind the ? at its upper right. */
 export const HELP = "h";
 
 const ALIASES = new Map([["ctrl+shift+z", "ctrl+y"]]);

@@ -55,7 +55,7 @@ export class Leaving {
    */
   send(op, fields = {}) {
     this.sendSeconds();
-    this.page.sync.operate(op, fields);
+    this.page.operate(op, fields);
   }
 
   /** Tell the server how long the box was worked on since it was told last. */

@@ -93,6 +93,8 @@ class Paint(Op):
 
 class Threshold(Paint):
     op: Literal["threshold"]  # type: ignore[assignment]
+    tolerance: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
+    """How much brighter or darker than where the stroke starts, as a share of the box's contrast."""
 
 
 class Fill(Op):

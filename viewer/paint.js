@@ -4,7 +4,8 @@
 
 import { Adapter, findViewer } from "./adapter.js";
 import { Clock } from "./clock.js";
-import { ACTIONS, FREE, HELP, isTyping, keyName, presses, TOOLS } from "./keys.js";
+import { Keyboard } from "./keyboard.js";
+import { TOOLS } from "./keys.js";
 import { DROPPED, Leaving } from "./leaving.js";
 import { Pointer } from "./pointer.js";
 import { isEmpty, strokeRegion } from "./raster.js";
@@ -37,11 +38,13 @@ export class Page {
     this.leaving = new Leaving(this);
     this.said = "";
     this.looked = false;
+    this.lost = false;
     this.drawing = 0;
     this.sync = new Sync(`${location.origin.replace(/^http/, "ws")}/ws/${sessionOf(location.pathname)}`, this, { missing });
     this.sync.person = localStorage.getItem(NAME);
     this.strip = new Strip(document.body, this);
     this.pointer = adapter && new Pointer(this, adapter);
+    this.keyboard = new Keyboard(this);
     this.#listen();
     this.sync.connect();
   }
@@ -99,6 +102,8 @@ export class Page {
    * @param {Mirror | null} mirror
    */
   showing(head, mirror) {
+    if (this.lost) this.adapter?.refetch();
+    this.lost = false;
     this.said = "";
     this.leaving.warned = 0;
     if (!mirror) this.act("off");
@@ -116,6 +121,7 @@ export class Page {
   }
 
   state() {
+    this.lost ||= this.sync.head !== null && !this.sync.connected;
     this.refresh();
   }
 
@@ -133,7 +139,7 @@ export class Page {
     else if (name === "flat") tools.flat = !tools.flat;
     else if (name === "only") tools.nextOnly(this.classes);
     else if (name === "smaller" || name === "larger") tools.resize(name === "larger");
-    else if (name === "labels") this.adapter?.setVisible("labels", !this.adapter.visible("labels"));
+    else if (name === "labels") this.adapter?.layers.setVisible("labels", !this.adapter.layers.visible("labels"));
     else if (name === "skip") this.leaving.askWhy();
     else this.#send(name);
     this.refresh();
@@ -150,7 +156,18 @@ export class Page {
 
   /** @param {number} box that was clicked in the view of a volume */
   label(box) {
-    this.sync.operate("label", {}, box);
+    this.operate("label", {}, box);
+  }
+
+  /**
+   * Send an operation; without a connection it waits, which is said.
+   * @param {string} op
+   * @param {Record<string, any>} [fields]
+   * @param {number} [box]
+   */
+  operate(op, fields, box) {
+    this.sync.operate(op, fields, box);
+    if (!this.sync.connected) this.say("no connection: this waits, and is done as soon as there is one again");
   }
 
   /** @param {string} person */
@@ -206,7 +223,7 @@ export class Page {
   released(tool, points) {
     const { brush } = this;
     if (this.#outside(points)) this.say("outside the box");
-    else if (tool === "threshold") this.sync.operate("threshold", { ...brush, points });
+    else if (tool === "threshold") this.operate("threshold", { ...brush, points, tolerance: this.tools.tolerance });
     else this.sync.finishStroke();
     return (point) => brush && tool !== "threshold" && this.sync.mirror?.start(brush, point);
   }
@@ -234,8 +251,8 @@ export class Page {
     if (!at) return this.say("that is outside the box");
     if (tool === "pick") return this.#pick(mirror.at(point));
     const { flat, value, accepted } = this.tools;
-    if (tool === "fill") this.sync.operate("fill", { at, plane: flat ? this.adapter?.axis(panel) : null, value });
-    if (tool === "accept") this.sync.operate("accept", { at, ...accepted });
+    if (tool === "fill") this.operate("fill", { at, plane: flat ? this.adapter?.axis(panel) : null, value });
+    if (tool === "accept") this.operate("accept", { at, ...accepted });
   }
 
   /** @param {string | null} tool */
@@ -260,9 +277,9 @@ export class Page {
     if (!this.ready()) return;
     const { value, only, accepted } = this.tools;
     const slice = this.pointer?.slice();
-    if (name === "undo" || name === "redo" || name === "empty") this.sync.operate(name);
-    else if (name === "acceptAll") this.sync.operate("accept", { at: null, ...accepted });
-    else if (name === "interpolate" && slice) this.sync.operate("interpolate", { axis: slice.axis, value, only });
+    if (name === "undo" || name === "redo" || name === "empty") this.operate(name);
+    else if (name === "acceptAll") this.operate("accept", { at: null, ...accepted });
+    else if (name === "interpolate" && slice) this.operate("interpolate", { axis: slice.axis, value, only });
     else if (name === "copy" && slice) this.#copy(slice, 1);
     else if (name === "copyBack" && slice) this.#copy(slice, -1);
     else if (!slice) this.say("turn the view straight first: its slices lie oblique");
@@ -276,12 +293,11 @@ export class Page {
     const size = this.sync.mirror?.shape[axis] ?? 0;
     const to = index + by;
     if (index < 0 || index >= size || to < 0 || to >= size) return this.say("there is no slice of the box to copy to");
-    this.sync.operate("copy", { axis, from: index, to, only: this.tools.only });
+    this.operate("copy", { axis, from: index, to, only: this.tools.only });
     this.adapter?.step(axis, by);
   }
 
   #listen() {
-    window.addEventListener("keydown", (event) => this.#key(event), { capture: true });
     for (const type of ["pointerdown", "pointermove", "wheel", "keydown"]) {
       window.addEventListener(type, () => this.#active(), { capture: true, passive: true });
     }
@@ -294,7 +310,7 @@ export class Page {
     });
     window.addEventListener("pageshow", (event) => event.persisted && this.sync.unkeep());
     this.adapter?.onChunks(() => this.#settle());
-    this.adapter?.onLayers(() => this.refresh());
+    this.adapter?.layers.onChange(() => this.refresh());
     this.adapter?.onDraw(() => this.pointer?.outline());
   }
 
@@ -333,29 +349,6 @@ export class Page {
     this.missing = this.sync.missing = missing;
     this.sync.hello();
     this.refresh();
-  }
-
-  /** @param {KeyboardEvent} event */
-  #key(event) {
-    if (isTyping(event.target)) return;
-    const key = keyName(event);
-    if (key === HELP) this.strip.toggleHelp();
-    const digit = /^[0-9]$/.test(key);
-    const on = this.tools.tool !== null;
-    const entry = [...FREE, ...(on ? [...TOOLS, ...ACTIONS] : [])].find((one) => one.key === key);
-    const ours = entry && !presses(event) && (this.sync.mirror || entry.name === "off") && this.adapter;
-    if (!ours && !(on && (digit || key === HELP))) return this.#notOurs(key);
-    event.stopImmediatePropagation();
-    event.preventDefault();
-    if (event.repeat && !["smaller", "larger", "undo", "redo"].includes(entry?.name ?? "")) return;
-    if (digit) this.choose(Number(key));
-    else if (entry) this.act(entry.name);
-  }
-
-  /** @param {string} key that Neuroglancer gets */
-  #notOurs(key) {
-    const meant = this.sync.mirror && this.adapter && !this.tools.tool && TOOLS.some((tool) => tool.key === key);
-    if (meant) this.say("press P first, or click a tool: keys are Neuroglancer's now");
   }
 }
 

@@ -67,7 +67,9 @@ def _threshold(op: messages.Threshold, sight: Sight) -> Plan:
     under, start = brush.rasterise(sight.shape, sight.spacing, op.points[:1], op.radius, op.plane)
     touched = np.zeros(sight.shape, bool)
     touched[under.slices] = start
-    mask = tools.within_range(sight.image()[region.slices], mask, touched[region.slices])
+    image = sight.image()
+    margin = op.tolerance * tools.contrast(image) if op.tolerance else 0.0
+    mask = tools.within_range(image[region.slices], mask, touched[region.slices], margin)
     return Plan(EditKind.THRESHOLD, region, mask, np.full(mask.shape, op.value, np.uint8))
 
 

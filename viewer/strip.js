@@ -12,6 +12,9 @@ import { Toolbox } from "./toolbox.js";
 /** @typedef {import("./sync.js").Message} Message */
 
 const LAYERS = ["labels", "prediction", "uncertainty"];
+/** @type {Record<string, string>} */
+const LOOKS = { labels: "solid: what was painted", prediction: "striped: what the model says", uncertainty: "how unsure the model is, off at first" };
+const LOADING = "loading the image…";
 
 export class Strip {
   opacity = element("input", { type: "range", min: "0.1", max: "1", step: "0.1", title: "how opaque the labels are", ariaLabel: "how opaque the labels are" });
@@ -41,7 +44,7 @@ export class Strip {
       this.said,
     ]);
     this.layers[0].all.after(this.opacity);
-    this.opacity.addEventListener("input", () => page.adapter?.setOpacity("labels", Number(this.opacity.value)));
+    this.opacity.addEventListener("input", () => page.adapter?.layers.setOpacity("labels", Number(this.opacity.value)));
     this.said.setAttribute("role", "status");
     body.append(this.root, this.help);
     body.classList.add("rondel-page");
@@ -58,11 +61,16 @@ export class Strip {
     this.volume.hidden = head?.type !== "box";
     this.#showBoxes(page.boxes ?? []);
     for (const one of this.layers) this.#showLayer(one);
-    const opacity = page.adapter?.opacity("labels");
+    const opacity = page.adapter?.layers.opacity("labels");
     this.opacity.hidden = opacity === undefined;
     this.opacity.value = String(opacity);
     this.who.hidden = this.asked || !head || Boolean(head.person || person);
-    this.said.textContent = page.missing.length ? lacking(page.missing) : page.said;
+    this.said.textContent = page.missing.length ? lacking(page.missing) : [page.said, page.adapter?.layers.loading && LOADING].filter(Boolean).join(" · ");
+  }
+
+  /** Whether the help is open. */
+  get helps() {
+    return !this.help.hidden;
   }
 
   toggleHelp() {
@@ -90,19 +98,26 @@ export class Strip {
   /** @param {string} name */
   #layer(name) {
     const box = element("input", { type: "checkbox" });
-    box.addEventListener("change", () => this.page.adapter?.setVisible(name, box.checked));
+    box.addEventListener("change", () => this.page.adapter?.layers.setVisible(name, box.checked));
     const text = element("span", { textContent: name });
-    const all = element("label", {}, [box, text]);
+    const all = element("label", { className: `rondel-${name}`, title: LOOKS[name] }, [box, element("i"), text]);
     return { name, box, text, all };
   }
 
   /** @param {{name: string, box: HTMLInputElement, text: HTMLElement, all: HTMLElement}} layer */
   #showLayer({ name, box, text, all }) {
-    const visible = this.page.adapter?.visible(name);
-    const model = this.page.sync.head?.model;
+    const visible = this.page.adapter?.layers.visible(name);
     all.hidden = visible === undefined;
     box.checked = visible ?? false;
-    text.textContent = name === "prediction" && model != null ? `model ${model}` : name;
+    if (name === "prediction") text.textContent = this.#saysModel();
+  }
+
+  /** Which model's prediction is shown, and what it says of the voxel under the pointer. */
+  #saysModel() {
+    const { adapter, classes, sync } = this.page;
+    const value = adapter?.layers.valueOf("prediction");
+    const found = classes.find((one) => one.value === value);
+    return `model ${sync.head?.model ?? ""}${found ? `: ${found.name}` : ""}`;
   }
 }
 

@@ -18,6 +18,8 @@ export class Toolbox {
   unlabelled = element("input", { type: "checkbox", title: "accept only where nothing is labelled" });
   above = element("input", { type: "range", min: "0", max: "0.95", step: "0.05", title: "accept only where the model is this sure", ariaLabel: "how sure the model must be" });
   sure = element("output");
+  tolerance = element("input", { type: "range", min: "0", max: "0.5", step: "0.02", title: "how much brighter or darker than where the stroke starts, as a share of the box's contrast", ariaLabel: "how much brighter or darker the range goes" });
+  range = element("output");
   made = "";
 
   /** @param {Page} page */
@@ -32,10 +34,11 @@ export class Toolbox {
       this.acceptAll, this.above, label("if unlabelled", this.unlabelled, true), this.sure,
     ]);
     const size = element("div", { className: "rondel-row" }, [this.#does("smaller", false), this.radius, this.#does("larger", false), this.flat]);
+    this.ranging = element("div", { className: "rondel-row" }, [element("span", { textContent: "as bright as there" }), this.tolerance, this.range]);
     const previous = button("« Previous", () => page.act("previous"), "go to the previous box");
     this.root = element("section", { className: "rondel-toolbox" }, [
       element("div", { className: "rondel-tools" }, this.tools),
-      this.mode, this.classes, size,
+      this.mode, this.classes, size, this.ranging,
       element("div", { className: "rondel-row" }, [label("paint over", this.only)]),
       this.accepting,
       pairs(this.#does("interpolate"), this.#does("copy"), this.#does("undo"), this.#does("redo"), this.empty),
@@ -57,6 +60,9 @@ export class Toolbox {
     this.flat.textContent = tools.flat ? "▱ flat" : "● round";
     this.flat.append(element("kbd", { textContent: "T" }));
     this.flat.setAttribute("aria-pressed", String(tools.flat));
+    this.ranging.hidden = tools.tool !== "threshold";
+    this.tolerance.value = String(tools.tolerance);
+    this.range.textContent = `± ${Math.round(tools.tolerance * 100)} %`;
     this.only.value = tools.only === null ? ALL : String(tools.only);
     this.unlabelled.checked = tools.unlabelled;
     this.above.value = String(tools.above);
@@ -75,6 +81,10 @@ export class Toolbox {
       this.only.blur();
     });
     this.unlabelled.addEventListener("change", () => (tools.unlabelled = this.unlabelled.checked));
+    this.tolerance.addEventListener("input", () => {
+      tools.tolerance = Number(this.tolerance.value);
+      this.page.refresh();
+    });
     this.above.addEventListener("input", () => {
       tools.above = Number(this.above.value);
       this.page.refresh();

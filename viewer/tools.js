@@ -17,6 +17,8 @@ export class Tools {
   flat = true;
   /** @type {number | null} what may be painted over; null for all */
   only = null;
+  /** how much brighter or darker than under the brush the threshold brush goes, as a share of the box's contrast */
+  tolerance = 0;
   /** accept only where nothing is labelled */
   unlabelled = true;
   /** accept only what the model gives this probability */

@@ -13,6 +13,7 @@ from ..store.box import ZYX
 UNLABELLED, BACKGROUND = 0, 1
 RANGE = (5, 95)
 """Percentiles of the intensities under the brush between which the threshold brush paints."""
+NEARLY_ALL = (1, 99)
 
 
 def fill(labels: np.ndarray, at: ZYX, plane: int | None) -> np.ndarray:
@@ -33,8 +34,14 @@ def connected(mask: np.ndarray, at: ZYX, plane: int | None = None) -> np.ndarray
     return parts == parts[at]
 
 
-def within_range(image: np.ndarray, covered: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Select of the covered voxels those as bright as what the stroke started on.
+def contrast(image: np.ndarray) -> float:
+    """Return how far apart the dark and the bright of an image are, but for its rarest intensities."""
+    low, high = np.percentile(image[np.isfinite(image)], NEARLY_ALL) if np.isfinite(image).any() else (0.0, 0.0)
+    return float(high - low)
+
+
+def within_range(image: np.ndarray, covered: np.ndarray, start: np.ndarray, margin: float = 0.0) -> np.ndarray:
+    """Select of the covered voxels those as bright as what the stroke started on, or by a margin darker or brighter.
 
     `start` masks the voxels under the brush at the stroke's first point. Voxels that are no number are never selected.
     """
@@ -43,7 +50,7 @@ def within_range(image: np.ndarray, covered: np.ndarray, start: np.ndarray) -> n
     if not found.size:
         return np.zeros(covered.shape, bool)
     low, high = np.percentile(found, RANGE)
-    return covered & (image >= low) & (image <= high)
+    return covered & (image >= low - margin) & (image <= high + margin)
 
 
 def interpolate(labels: np.ndarray, axis: int, value: int, spacing: Sequence[float]) -> np.ndarray:
