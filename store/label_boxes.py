@@ -15,6 +15,8 @@ FIELDS = (
     "done_at"
 )
 ORDER = "round, purpose = 'train', reserve, priority DESC, id"
+Read = tuple[sqlite3.Row, LabelBox]
+"""A box, and the row that it was made of."""
 
 
 def add(database: Database, boxes: Iterable[LabelBox]) -> list[int]:
@@ -65,10 +67,13 @@ def select(
     return [_label_box(row) for row in rows]
 
 
-def select_again(database: Database, known: Mapping[sqlite3.Row, LabelBox]) -> dict[sqlite3.Row, LabelBox]:
-    """List all boxes but dropped ones, in the order of `select`, by their rows; the same row gives the same box."""
-    rows = database.rows(f"SELECT * FROM box WHERE state != ? ORDER BY {ORDER}", State.DROPPED)
-    return {row: known.get(row) or _label_box(row) for row in rows}
+def select_again(database: Database, known: Mapping[int, Read]) -> dict[int, Read]:
+    """List all boxes but dropped ones by id, in the order of `select`; where the row is the same, so is the box."""
+    found = {}
+    for row in database.rows(f"SELECT * FROM box WHERE state != ? ORDER BY {ORDER}", State.DROPPED):
+        before = known.get(row["id"])
+        found[row["id"]] = before if before and before[0] == row else (row, _label_box(row))
+    return found
 
 
 def get(database: Database, id: int) -> LabelBox:

@@ -106,12 +106,12 @@ def test_places_are_taken_by_all_boxes_but_dropped_ones(project):
 def test_boxes_whose_rows_are_the_same_are_taken_over(project):
     first, second, third = (add_box(project, REGION, priority=p) for p in (0.9, 0.8, 0.7))
     known = label_boxes.select_again(project.database, {})
-    assert list(known.values()) == [first, second, third]
+    assert [box for _, box in known.values()] == [first, second, third]
     label_boxes.move(project.database, second.id, State.OPEN, "ann")
     label_boxes.move(project.database, third.id, State.DROPPED, "ann")
-    again = list(label_boxes.select_again(project.database, known).values())
-    assert [box.id for box in again] == [first.id, second.id] and again[1].state == State.OPEN
-    assert again[0] is next(iter(known.values()))
+    again = label_boxes.select_again(project.database, known)
+    assert list(again) == [first.id, second.id] and again[second.id][1].state == State.OPEN
+    assert again[first.id] is known[first.id]
 
 
 def test_boxes_are_listed_by_their_states(project):

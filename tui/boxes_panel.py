@@ -11,7 +11,6 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import DataTable, Input, Static
 
-from ..store import label_boxes
 from ..store.records import LabelBox
 from . import words
 from .box_rows import ORDERS, PAGE, Column, View, arrange, cells, columns, heading
@@ -248,7 +247,7 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
             page = f", page {self.view.page + 1} of {pages}" if pages > 1 else ""
             return f"{words.counted(len(self._boxes), 'box', 'boxes')}{page}"
         number = view.round or (snapshot.round.number if snapshot.round else 0)
-        done, count = label_boxes.progress(self._boxes, number)
+        done, count = snapshot.progress.get(number, (0, 0))
         painted = sum(box.seconds for box in self._boxes)
         left = snapshot.seconds_left(self._boxes)
         parts = [f"{done} of {count} done"]

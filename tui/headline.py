@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from textual.content import Content
 from textual.widgets import Static
 
-from ..store import label_boxes
 from . import words
 from .snapshot import Snapshot
 from .theme import FAINT
@@ -77,7 +76,7 @@ def parts(snapshot: Snapshot) -> list[Part]:
         found.append(Part(percent, percent, "$primary"))
     current = snapshot.round
     if current:
-        done, count = label_boxes.progress(snapshot.boxes, current.number)
+        done, count = snapshot.progress.get(current.number, (0, 0))
         found.append(Part(f"{done} of {words.counted(count, 'box', 'boxes')} done", f"{done}/{count} done"))
     return found
 

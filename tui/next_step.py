@@ -7,7 +7,7 @@ from functools import partial
 from ..store.project import Project
 from ..store.records import State
 from . import words
-from .snapshot import Running, Snapshot, next_waiting
+from .snapshot import Running, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ def next_step(snapshot: Snapshot) -> Step:
 
     busy = next((r for r in snapshot.running if r.job.kind not in ("import", "export")), None)
     if busy:
-        box, doing = next_waiting(snapshot.boxes), _doing(busy)
+        box, doing = snapshot.next_box, _doing(busy)
         if box is None:
             return Step(f"{doing}: nothing waits for you")
         return Step(f"label box {box.id} while {doing}", partial(actions.open_box, id=box.id))
@@ -32,7 +32,7 @@ def next_step(snapshot: Snapshot) -> Step:
         adding = next((r for r in snapshot.running if r.job.kind == "import"), None)
         return Step(_doing(adding) if adding else f"add a volume at the command line: {snapshot.due.verb}")
     if snapshot.due.step == "label":
-        first = next_waiting(snapshot.boxes)
+        first = snapshot.next_box
         if first and first.state == State.OPEN:
             return Step(f"go on with {snapshot.due.words.removeprefix('label ')}", actions.do_due)
     return Step(snapshot.due.words, actions.do_due)

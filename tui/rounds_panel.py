@@ -11,8 +11,7 @@ from textual.message import Message
 from textual.widgets import DataTable, Static
 from textual.widgets.data_table import ColumnKey
 
-from ..store import label_boxes
-from ..store.records import LabelBox, Round, RoundState
+from ..store.records import Round, RoundState
 from . import words
 from .snapshot import Snapshot
 
@@ -63,10 +62,7 @@ n/a with fewer than two of them. `enter` lists the boxes of a round.
         planned = snapshot.settings.rounds.planned
         self.border_subtitle = Content(f"{len(snapshot.rounds)} of {planned} planned") if snapshot.rounds else None  # type: ignore[assignment]
         self.set_class(not snapshot.rounds, "-empty")
-        boxes: dict[int, list[LabelBox]] = {}
-        for box in snapshot.boxes:
-            boxes.setdefault(box.round, []).append(box)
-        rows = [row(snapshot, entry, boxes.get(entry.number, [])) for entry in snapshot.rounds]
+        rows = [row(snapshot, entry) for entry in snapshot.rounds]
         if rows == self._rows:
             return
         table = self.query_one(DataTable)
@@ -91,9 +87,9 @@ n/a with fewer than two of them. `enter` lists the boxes of a round.
         event.stop()
 
 
-def row(snapshot: Snapshot, entry: Round, boxes: list[LabelBox]) -> list[str]:
+def row(snapshot: Snapshot, entry: Round) -> list[str]:
     """Write a round's row: number, model, boxes done, Dice and its interval, time of training, state."""
-    done, count = label_boxes.progress(boxes, entry.number)
+    done, count = snapshot.progress.get(entry.number, (0, 0))
     model = next((m for m in snapshot.models if m.number == entry.trained), None)
     dice = snapshot.mean_dice(entry.trained) if model else None
     half = words.interval(snapshot.scores.get(entry.trained or 0, ())) if model else ""

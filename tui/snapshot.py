@@ -1,6 +1,7 @@
 """What do the screens know? One frozen value, re-read only where the database says that something moved."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -102,6 +103,12 @@ class Snapshot:
     rounds: tuple[Round, ...] = ()
     boxes: tuple[LabelBox, ...] = ()
     """All but dropped ones: test boxes first within a round, then by falling priority."""
+    rows: Mapping[int, label_boxes.Read] = field(default_factory=dict, repr=False, compare=False)
+    """By box id, with the row that the box was made of."""
+    progress: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """By round: how many boxes are done, and how many are asked for."""
+    next_box: LabelBox | None = None
+    """The box that is to be labelled next."""
     saves: Mapping[int, Saves] = field(default_factory=dict)
     """By box id; boxes without edits are not in it."""
     models: tuple[Model, ...] = ()
@@ -183,13 +190,18 @@ def read(project: Project, old: Snapshot | None, server: Server | None = None) -
     listed = tuple(models.models(database)) if moved("model", "champion") else kept.models
     last = edits.last_number(database) if moved("edit") else kept.edits
     jobs = _jobs(project, kept) if moved("job") or kept.running else kept.jobs
+    rows = label_boxes.select_again(database, kept.rows) if moved("box") else kept.rows
+    boxes = kept.boxes if rows is kept.rows else tuple(box for _, box in rows.values())
     due_moved = moved("volume", "round", "box", "edit", "model")
     return replace(
         kept,
-        due=_due(project) if due_moved else kept.due,
+        due=_due(project, boxes) if due_moved else kept.due,
         volumes=tuple(project.volumes()) if moved("volume") else kept.volumes,
         rounds=tuple(ledger.rounds(database)) if moved("round") else kept.rounds,
-        boxes=_boxes(project) if moved("box") else kept.boxes,
+        boxes=boxes,
+        rows=rows,
+        progress=kept.progress if boxes is kept.boxes else _progress(boxes),
+        next_box=kept.next_box if boxes is kept.boxes else next_waiting(boxes),
         saves=_saves(project, kept.saves) if moved("edit") else kept.saves,
         models=listed,
         scores=_scores(project, listed) if moved("score", "model") else kept.scores,
@@ -209,14 +221,16 @@ def _nothing_due() -> "Due":
     return Due("", "", "", False)
 
 
-def _due(project: Project) -> "Due":
+def _due(project: Project, boxes: Sequence[LabelBox]) -> "Due":
     from ..loop import rounds
 
-    return rounds.due(project)
+    return rounds.due(project, boxes)
 
 
-def _boxes(project: Project) -> tuple[LabelBox, ...]:
-    return tuple(box for box in label_boxes.select(project.database) if box.state != State.DROPPED)
+def _progress(boxes: Sequence[LabelBox]) -> dict[int, tuple[int, int]]:
+    asked = Counter(box.round for box in boxes if label_boxes.asked_for(box))
+    done = Counter(box.round for box in boxes if box.state == State.DONE)
+    return {round: (done[round], count) for round, count in asked.items()}
 
 
 def _saves(project: Project, old: Mapping[int, Saves]) -> dict[int, Saves]:
