@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from rondel.store.box import Box
+from rondel.viewer.brush import rasterise
 
 from .browser import Screen, Server
-from .painted_project import BOXES
+from .painted_project import BOXES, SPACING_NM
 
 START, SHAPE = np.array(BOXES[0].start), BOXES[0].shape
 BLOB = tuple(np.array((28, 40, 48)) - START)
@@ -62,6 +63,20 @@ def test_range_brush_paints_only_what_is_as_bright_as_where_it_began(screen: Scr
     assert (disk == 2).sum() > 60
     inside = predicted[at[0]][disk == 2] == 2
     assert inside.mean() > 0.99
+
+
+def test_range_brush_goes_as_far_as_its_slider_says(screen: Screen):
+    slider = screen.page.get_by_label("how much brighter or darker the range goes")
+    screen.press("p", "2")
+    assert slider.is_hidden()
+    screen.press("r")
+    slider.fill("0.5")
+    screen.said("± 50 %", ".rondel-toolbox")
+    screen.set(radius=8, tolerance=1)
+    screen.drag(0, BLOB, (BLOB[0], BLOB[1], BLOB[2] + 20))
+    _, covered = rasterise(SHAPE, SPACING_NM, [BLOB, (BLOB[0], BLOB[1], BLOB[2] + 20)], 8, 0)
+    painted = screen.settle()[BLOB[0]] == 2
+    assert painted.sum() > 0.95 * covered.sum()  # the background too, but for its darkest voxels
 
 
 def test_interpolation_fills_in_between_painted_slices(screen: Screen):

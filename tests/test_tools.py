@@ -45,8 +45,18 @@ def test_the_threshold_brush_paints_only_as_bright_as_it_started():
     start[0, 2:4, 5:7] = True
     found = tools.within_range(image, covered, start)
     assert found.sum() == 31 and not found[0, :, :4].any() and not found[0, 7, 7]
+    assert tools.within_range(image, covered, start, margin=50)[0, 0, 0]
+    assert not tools.within_range(image, covered, start, margin=99)[0, 5, 0]
+    assert tools.within_range(image, covered, start, margin=100).sum() == 63
     start[:] = False
     assert not tools.within_range(image, covered, start).any()
+
+
+def test_contrast_leaves_out_rare_intensities_and_what_is_no_number():
+    image = np.tile(np.float32([10, 30]), 500)
+    image[:4] = np.nan, np.inf, -1e6, 1e6
+    assert tools.contrast(image) == 20
+    assert tools.contrast(np.full(4, np.nan)) == 0
 
 
 def test_interpolation_fills_between_painted_slices_and_nowhere_else():

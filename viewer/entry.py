@@ -11,7 +11,7 @@ from tornado.web import RequestHandler
 from ..store.errors import RondelError, UsageError
 from ..store.project import NAME
 from .guard import Credentials
-from .page import BEGIN, origin_of, said
+from .page import BEGIN, origin_of, refuse
 from .sessions import Sessions
 
 NUMBER = re.compile(r"[0-9]{1,15}")
@@ -34,8 +34,7 @@ class Open(RequestHandler):
         try:
             session = await self.sessions.open(origin_of(self.request), **self.wanted())
         except RondelError as error:
-            self.set_status(404)
-            self.finish(said(str(error)))
+            refuse(self, error)
             return
         self.set_cookie(
             self.credentials.cookie, self.credentials.cookie_value, path="/", httponly=True, samesite="Strict"

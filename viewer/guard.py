@@ -28,6 +28,7 @@ from tornado.routing import Router
 from tornado.web import Application, OutputTransform, RequestHandler
 
 from ..store.writer import BODY_BYTES
+from .notice import POLICY, REFUSALS, notice
 
 Proof = Literal["secret", "cookie", "key"]
 
@@ -121,13 +122,13 @@ class Guard(Router):
             return HTTPMessageDelegate()
         if status != 200 or rule is None:
             request.connection.set_max_body_size(DRAINED)  # type: ignore[union-attr]
-            return Refusal(request.connection, request.method or "", status)  # type: ignore[arg-type]
+            return _refused(request, status)
         request.connection.set_max_body_size(rule.body)  # type: ignore[union-attr]
         if rule.proof == "key":
             self.begun.add(request)
         if request.path.startswith("/s/"):
             request.path = request.path[request.path.index("/data/") :]
-        return self.app.find_handler(request, **kwargs) or Refusal(request.connection, request.method or "", 404)  # type: ignore[arg-type]
+        return self.app.find_handler(request, **kwargs) or _refused(request, 404)
 
     def answered(self, handler: RequestHandler) -> None:
         """Hear that a route has answered: the `log_function` of an application, which writes down nothing."""
@@ -207,8 +208,9 @@ class Failures:
 class Refusal(HTTPMessageDelegate):
     """Answers without any route; a large body is not waited for."""
 
-    def __init__(self, connection: HTTPConnection, method: str, status: int) -> None:
-        self.connection, self.method, self.status = connection, method, status
+    def __init__(self, connection: HTTPConnection, method: str, status: int, *, page: bool) -> None:
+        """`page` says it in a page, for a person."""
+        self.connection, self.method, self.status, self.page = connection, method, status, page
         self.answered = False
 
     def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> None:
@@ -224,13 +226,21 @@ class Refusal(HTTPMessageDelegate):
             return
         self.answered = True
         reason = responses.get(self.status, "Refused")
-        hint = "\nOpen the link that 'rondel serve' prints." if self.status in (401, 403) else ""
-        text = f"{self.status} {reason}{hint}\n".encode() if self.method != "HEAD" else b""
-        headers = HTTPHeaders(SAFE | {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(text))})
+        sentence, hint = REFUSALS[self.status]
+        text = notice(sentence, hint) if self.page else f"{self.status} {reason}\n{hint}\n"
+        body = text.encode() if self.method != "HEAD" else b""
+        kind = {"Content-Type": f"text/{'html' if self.page else 'plain'}; charset=utf-8"}
+        policy = {"Content-Security-Policy": POLICY} if self.page else {}
+        headers = HTTPHeaders(SAFE | kind | policy | {"Content-Length": str(len(body))})
         if self.status == 429:
             headers["Retry-After"] = str(int(FAILURE_SECONDS))
-        self.connection.write_headers(ResponseStartLine("HTTP/1.1", self.status, reason), headers, text)
+        self.connection.write_headers(ResponseStartLine("HTTP/1.1", self.status, reason), headers, body)
         self.connection.finish()
+
+
+def _refused(request: HTTPServerRequest, status: int) -> Refusal:
+    page = "text/html" in request.headers.get("Accept", "")
+    return Refusal(request.connection, request.method or "", status, page=page)  # type: ignore[arg-type]
 
 
 class SafeHeaders(OutputTransform):

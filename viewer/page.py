@@ -6,7 +6,6 @@
 """
 
 import gzip
-import html
 import re
 from functools import cache
 from importlib.resources import files
@@ -16,6 +15,7 @@ import neuroglancer.static
 from tornado.web import HTTPError, RequestHandler
 
 from ..store.errors import RondelError
+from .notice import LINK, POLICY, notice
 
 OURS = {path.name: path for path in sorted(Path(__file__).parent.iterdir()) if path.suffix in (".js", ".css")}
 """All files of our page, by name."""
@@ -27,7 +27,7 @@ KINDS = {".js": "text/javascript", ".css": "text/css", ".wasm": "application/was
 HASHED = re.compile(r"(?:[a-z0-9]+\.)?[0-9a-f]{16}\.(?:js|css|wasm)")
 FOREVER = "private, max-age=31536000, immutable"
 BEGIN = '<!doctype html><html lang="en"><meta charset="utf-8"><title>rondel</title>'
-POLICY = "; ".join(
+CLIENT_POLICY = "; ".join(
     [
         "default-src 'none'",
         "script-src 'self' 'unsafe-eval'",
@@ -64,9 +64,11 @@ def stock() -> dict[str, Path]:
     return {path.name: path for path in with_maps.iterdir() if HASHED.fullmatch(path.name)}
 
 
-def said(text: str) -> str:
-    """Return a page that says one thing."""
-    return f"{BEGIN}<p>{html.escape(text)}"
+def refuse(handler: RequestHandler, error: RondelError) -> None:
+    """Answer that what was asked for cannot be shown, and why."""
+    handler.set_status(404)
+    handler.set_header("Content-Security-Policy", POLICY)
+    handler.finish(notice(f"{error.message[:1].upper()}{error.message[1:]}.", error.hint or LINK))
 
 
 class Index(RequestHandler):
@@ -79,8 +81,7 @@ class Index(RequestHandler):
         try:
             await self.sessions.come(token, origin_of(self.request))
         except RondelError as error:  # its image is out of reach
-            self.set_status(404)
-            self.finish(said(str(error)))
+            refuse(self, error)
             return
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Content-Security-Policy", policy(self.request.host))
@@ -121,7 +122,7 @@ def routes(sessions) -> list[tuple]:
 
 def policy(host: str) -> str:
     """Name the websocket's address too: not every browser counts it among 'self'."""
-    return POLICY.replace("connect-src 'self'", f"connect-src 'self' ws://{host} wss://{host}")
+    return CLIENT_POLICY.replace("connect-src 'self'", f"connect-src 'self' ws://{host} wss://{host}")
 
 
 def origin_of(request) -> str:

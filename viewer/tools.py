@@ -36,8 +36,8 @@ def connected(mask: np.ndarray, at: ZYX, plane: int | None = None) -> np.ndarray
 
 def contrast(image: np.ndarray) -> float:
     """Return how far apart the dark and the bright of an image are, but for its rarest intensities."""
-    low, high = np.percentile(image[np.isfinite(image)], NEARLY_ALL) if np.isfinite(image).any() else (0.0, 0.0)
-    return float(high - low)
+    finite = image[np.isfinite(image)]
+    return float(np.ptp(np.percentile(finite, NEARLY_ALL))) if finite.size else 0.0
 
 
 def within_range(image: np.ndarray, covered: np.ndarray, start: np.ndarray, margin: float = 0.0) -> np.ndarray:
