@@ -46,7 +46,7 @@ def choose(settings: PredictTable, precision: Precision | None = None) -> Device
     kind = "cuda" if cuda and settings.device != "cpu" else "cpu"
     precision = precision or settings.precision
     bfloat16 = _fast_bfloat16(kind) if precision == "auto" else precision == "bfloat16"
-    threads = settings.threads or _cores()
+    threads = settings.threads or cores()
     name = torch.cuda.get_device_name() if kind == "cuda" else f"CPU, {threads} threads"
     return Device(kind, bfloat16, threads, name)
 
@@ -160,5 +160,5 @@ def _fast_bfloat16(kind: str) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def _cores() -> int:
+def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

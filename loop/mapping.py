@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..store import label_boxes, ledger, maps
 from ..store.box import ZYX, Box, Tile
@@ -13,6 +14,10 @@ from .loaded import Loaded, load, tile_shape
 from .pool import cell_shape, cells
 from .predict import plan_tiles, predict, predict_box, quantise
 from .report import Report
+from .tile_plan import TilePlan
+
+if TYPE_CHECKING:
+    from .cluster import Dask
 
 ISOTROPIC_BOX: ZYX = (32, 32, 32)
 FLAT_BOX: ZYX = (1, 128, 128)
@@ -52,8 +57,9 @@ def predict_volume(
     *,
     probabilities: bool = False,
     region: Box | None = None,
+    dask: "Dask | None" = None,
 ) -> dict:
-    """Predict a volume, or a region of it, going on where an earlier run was stopped.
+    """Predict a volume, or a region of it, going on where an earlier run was stopped; by workers, if there are any.
 
     A map that was made for another box shape or other classes is made anew.
     """
@@ -62,7 +68,8 @@ def predict_volume(
     write = tile_shape(project, record, loaded, opened.plan.chunks, region or record.box)
     planned = plan_tiles(opened, region or record.box, write, loaded.predictor.plan)
     began = time.monotonic()
-    _predict(project, loaded, opened, planned, report, probabilities or project.settings.predict.probabilities)
+    keep = probabilities or project.settings.predict.probabilities
+    _predict(project, loaded, opened, planned, report, keep, dask=dask)
     if region is None:
         opened.finish(lambda done, total, unit: report(f"pyramid of {name}", done, total, unit))
     return {"model": number, "tiles": len(planned), "seconds": time.monotonic() - began}
@@ -95,19 +102,29 @@ def _predict(
     report: Report,
     keep: bool,
     until: float = math.inf,
+    dask: "Dask | None" = None,
 ) -> None:
     name, number = opened.plan.volume, loaded.number
+    volume = project.open_volume(name)
+
+    def progress(done: float, total: float, unit: str) -> None:
+        report(f"predict {name}", done, total, unit, f"{dask.workers} workers" if dask else "")
+
+    if keep:
+        opened.make_probabilities()
     predict(
-        project.open_volume(name),
+        volume,
         opened,
         loaded.predictor,
-        loaded.normalisation(project.volume_record(name)),
+        loaded.normalisation(volume.record),
         tiles=planned,
         done=ledger.done_tiles(project.database, name, number, keep),
         probabilities=keep,
         record=lambda tile: ledger.record_tile(project.database, name, number, tile.write, keep),
-        progress=lambda done, total, unit: report(f"predict {name}", done, total, unit),
+        progress=progress,
         cancelled=lambda: report.cancelled,
+        engine=dask,
+        plan=TilePlan.of(project, volume.record, loaded, opened, keep, dask.threads) if dask else None,
         until=until,
     )
 

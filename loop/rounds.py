@@ -8,14 +8,18 @@ the work itself is in propose.py, learn.py and judge.py and runs in the job's pr
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..store import edits, label_boxes, ledger, models, serving
 from ..store.errors import LabelError, UsageError
 from ..store.project import Project
 from ..store.records import LabelBox, Model, Purpose, Round, RoundState, State
 from .report import Report
+
+if TYPE_CHECKING:
+    from .cluster import Dask
 
 WAITING = (State.PROPOSED, State.OPEN)
 
@@ -154,12 +158,20 @@ def _in_time(project: Project, arguments: dict[str, Any]) -> Project:
 
 
 def work_predict(project: Project, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
-    from . import mapping
+    number, keep = models.one(project.database, arguments["model"]).number, arguments["probabilities"]
+    with _workers(project, arguments, report) as dask:  # before the import, which takes seconds
+        from . import mapping
 
-    number = models.one(project.database, arguments["model"]).number
-    return mapping.predict_volume(
-        project, arguments["volume"], number, report, probabilities=arguments["probabilities"]
-    )
+        return mapping.predict_volume(project, arguments["volume"], number, report, probabilities=keep, dask=dask)
+
+
+def _workers(project: Project, arguments: dict[str, Any], report: Report) -> "AbstractContextManager[Dask | None]":
+    wanted = arguments.get("dask")
+    if not wanted:
+        return nullcontext()
+    from .cluster import connected
+
+    return connected(wanted["workers"], wanted["scheduler"], project.settings.predict, report)
 
 
 def rank_step(project: Project, report: Report, notes: list[str]) -> None:

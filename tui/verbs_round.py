@@ -1,13 +1,14 @@
 """Verbs that compute or say what is due: status, next, round, predict, train, score, rank, rounds, jobs, simulate."""
 
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..loop import jobs as job_control
 from ..store import job_rows, label_boxes, ledger, models
-from ..store.errors import UsageError
+from ..store.errors import MissingExtraError, UsageError
 from . import door
 
 jobs = typer.Typer(invoke_without_command=True)
@@ -15,6 +16,7 @@ jobs = typer.Typer(invoke_without_command=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Start the job and do not follow it.")]
 Within = Annotated[str | None, typer.Option("--within", help="Predict candidates for this long at most, as 60s or 5m.")]
+ENGINES = ("serial", "dask")
 Volume = Annotated[str | None, typer.Argument(help="Name of the volume; may be left out when there is one.")]
 
 
@@ -80,20 +82,44 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Keep the probabilities of all classes too.")
     ] = False,
+    engine: Annotated[str, typer.Option("--engine", help="serial, or dask: many processes or machines.")] = "serial",
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=1024, help="dask: so many processes on this machine.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", help="dask: the workers of a cluster, tcp://HOST:PORT or tls://….")
+    ] = None,
     detach: Detach = False,
 ) -> None:
     """Predict a whole volume; what was predicted already is not done again.
 
     Example: rondel -p cells predict scan --model 2
     """
+    dask = _dask(engine, workers, scheduler)
     with door.opened(context) as project:
         name = project.only_volume(volume).name
         number = models.one(project.database, model).number
-        result = door.run(
-            project, "predict", {"volume": name, "model": number, "probabilities": probabilities}, detach=detach
-        )
+        request = {"volume": name, "model": number, "probabilities": probabilities, "dask": dask}
+        result = door.run(project, "predict", request, detach=detach)
         if result:
             door.say(f"{name} predicted by model {result['model']}: {result['tiles']} tiles, {result['seconds']:.1f} s")
+
+
+def _dask(engine: str, workers: int | None, scheduler: str | None) -> dict[str, Any] | None:
+    """Return what a job is told about its workers, None for the serial engine; raises UsageError."""
+    if engine not in ENGINES:
+        raise UsageError(f"--engine {engine} is not known", f"use one of {', '.join(ENGINES)}")
+    named = [name for name, value in (("--workers", workers), ("--scheduler", scheduler)) if value is not None]
+    if engine == "serial":
+        if named:
+            raise UsageError(f"{named[0]} means nothing to the serial engine", "add --engine dask, or leave it out")
+        return None
+    if len(named) != 1:
+        found = " and ".join(named) or "neither"
+        raise UsageError(f"--engine dask takes --workers or --scheduler, got {found}", "say --workers 2, for instance")
+    if find_spec("distributed") is None:
+        raise MissingExtraError("--engine dask needs a package that is not installed", "pip install 'rondel[dask]'")
+    return {"workers": workers, "scheduler": scheduler}
 
 
 def train(

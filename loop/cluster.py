@@ -1,0 +1,243 @@
+"""Who runs the tiles when one process is not enough? Workers of dask.distributed, on this machine or on others.
+
+    driving job ── plan, tile ──►  worker   reads the image, computes, writes the voxels: whole chunks, so no locks
+    writes the bins, records  ◄── bins ──
+
+The driving job alone knows which tiles are done. What a lost worker had, finished or not, is computed again by another
+and comes out the same, so nothing is lost and nothing is recorded twice. The bins come back with the answer, a few
+kilobytes a tile, instead of being written by the workers: rows of several tiles share a page of bins.npy, and a network
+file system writes whole pages, so that machines would take back each other's rows.
+"""
+
+import asyncio
+import functools
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import dask.config
+import numpy as np
+from distributed import Client, Future, KilledWorker, Nanny, Scheduler, SpecCluster
+from distributed.core import RPCClosed, rpc
+from distributed.security import Security
+
+from ..store.box import Tile
+from ..store.errors import Cancelled, RondelError, UsageError
+from ..store.settings import PredictTable
+from .engine import Plan, Record, Steps
+from .report import Report
+
+AHEAD = 2
+"""Tiles a worker has at a time: it computes one and reads the other."""
+POLL_SECONDS = 0.25
+CONNECT_SECONDS = 5.0
+GATHER_SECONDS = 5.0
+LOCAL = "127.0.0.1"
+
+
+@contextmanager
+def connected(workers: int | None, scheduler: str | None, settings: PredictTable, report: Report) -> Iterator["Dask"]:
+    """Start so many workers on this machine, or find a scheduler and wait for its first worker.
+
+    Raises UsageError when no scheduler answers, or when there are fewer GPUs than workers to use them.
+    """
+    report("find workers", 0, 1, "workers")
+    with _local(workers, settings) if workers else _remote(scheduler or "") as client:
+        while not (found := _workers(client)):
+            report("find workers", 0, 1, "workers")
+            time.sleep(POLL_SECONDS)
+        threads = _share(workers) if workers else min(worker["nthreads"] for worker in found)
+        yield Dask(client, settings.threads or threads, any(_gpus(worker) for worker in found))
+
+
+@dataclass(frozen=True, slots=True)
+class Dask:
+    """An engine whose steps are taken by the workers of a cluster, as many as there are at the time."""
+
+    client: Client
+    threads: int
+    """Threads of one worker's computation."""
+    gpus: bool = False
+    """Whether there are workers that say they have GPUs; then only these get tiles, each one tile a GPU."""
+
+    @property
+    def workers(self) -> int:
+        return sum(_gpus(worker) > 0 or not self.gpus for worker in _workers(self.client))
+
+    def run(self, tiles: Iterable[Tile], plan: Plan, record: Record, cancelled: Callable[[], bool]) -> None:
+        waiting, flight = iter(tiles), _Flight(self, plan, record)
+        try:
+            while True:
+                room = AHEAD * max(self.workers, 1) - len(flight.tiles)
+                for tile in islice(waiting, max(room, 0)):
+                    flight.start(tile)
+                if not flight.tiles:
+                    return
+                if cancelled():
+                    raise Cancelled("stopped between tiles", "run it again to go on")
+                flight.land()
+        except Exception:
+            flight.settle()
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """The tiles that workers have, or that wait for one."""
+
+    engine: Dask
+    plan: Plan
+    record: Record
+    tiles: dict[Future, Tile] = field(default_factory=dict)
+    ended: SimpleQueue[Future] = field(default_factory=SimpleQueue)
+
+    def start(self, tile: Tile) -> None:
+        needs = {"GPU": 1} if self.engine.gpus else None
+        future = self.engine.client.submit(compute_tile, self.plan, tile, pure=False, resources=needs)
+        self.tiles[future] = tile
+        future.add_done_callback(self.ended.put)
+
+    def land(self) -> None:
+        """Record a tile that has ended, or wait a little for one; raises what it failed with."""
+        try:
+            future = self.ended.get(timeout=POLL_SECONDS)
+        except Empty:
+            return
+        tile = self.tiles.pop(future)
+        try:
+            bins = future.result(timeout=GATHER_SECONDS)
+        except TimeoutError:
+            if future.status == "error":
+                raise
+            self.tiles[future] = tile  # its worker was lost with the answer: it is computed again
+            future.add_done_callback(self.ended.put)
+        except (CancelledError, KilledWorker) as error:
+            raise _named(error, tile, self.engine.client) from error
+        else:
+            self.record(tile, bins)
+
+    def settle(self) -> None:
+        """Let workers end what they are at, so that none writes when the run is over; the rest is withdrawn."""
+        while self.tiles:
+            with suppress(Exception):  # the run has failed already, and says with what
+                self._withdraw()
+            with suppress(Exception):
+                self.land()
+
+    def _withdraw(self) -> None:
+        processing: Any = self.engine.client.processing()
+        held = {key for keys in processing.values() for key in keys}
+        self.engine.client.cancel([f for f in self.tiles if f.key not in held and not f.done()])
+
+
+_OPENING, _COMPUTING = threading.Lock(), threading.Lock()
+
+
+def compute_tile(plan: Plan, tile: Tile) -> np.ndarray:
+    """Compute one tile in a worker, which reads while it computes another; returns the tile's bins."""
+    with _OPENING:
+        steps = _opened(plan)
+    image = steps.read(tile)
+    with _COMPUTING:
+        return steps.compute(tile, image)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(plan: Plan) -> Steps:
+    """Keep what the last plan opened, the network above all, for the tiles to come."""
+    return plan.open()
+
+
+@contextmanager
+def _local(workers: int, settings: PredictTable) -> Iterator[Client]:
+    """Start workers that nobody else can reach: whoever reaches a worker can run programs in it."""
+    security = Security.temporary()
+    common = {"host": LOCAL, "protocol": "tls://", "security": security, "dashboard_address": f"{LOCAL}:0"}
+    common |= {"dashboard": False}
+    # What a tile takes is [predict] memory_gb; dask's own limit would kill workers by a guess.
+    options = {**common, "nthreads": AHEAD, "memory_limit": 0, "silence_logs": logging.WARNING}
+    specs = {
+        number: {"cls": Nanny, "options": {**options, "env": environment}}
+        for number, environment in enumerate(_environments(workers, settings))
+    }
+    scheduler = {"cls": Scheduler, "options": {**common, "port": 0}}
+    with (
+        dask.config.set({f"distributed.{who}.http.routes": [] for who in ("scheduler", "worker")}),
+        SpecCluster(specs, scheduler, security=security) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def _environments(workers: int, settings: PredictTable) -> list[dict[str, str]]:
+    """Give each worker a GPU of its own, where there are any and they are wanted."""
+    import torch
+
+    if settings.device == "cpu" or not torch.cuda.is_available():
+        return [{} for _ in range(workers)]
+    count = torch.cuda.device_count()
+    if workers > count:
+        raise UsageError(f"{workers} workers want GPUs, this machine has {count}", f"use --workers {count} or fewer")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    names = visible if len(visible) == count else [str(number) for number in range(count)]
+    return [{"CUDA_VISIBLE_DEVICES": name} for name in names[:workers]]
+
+
+def _share(workers: int) -> int:
+    """Return how many threads each of so many workers takes, so that they share the cores."""
+    from .device import cores  # loads torch, which an address that does not answer should not wait for
+
+    return max(cores() // workers, 1)
+
+
+@contextmanager
+def _remote(address: str) -> Iterator[Client]:
+    try:
+        asyncio.run(asyncio.wait_for(_ask(address), CONNECT_SECONDS))
+    except (OSError, ValueError, TypeError, MemoryError, RPCClosed) as error:  # some of them from what is no scheduler
+        why = str(error) or f"nothing within {CONNECT_SECONDS:.0f} s"
+        why = "what is there speaks otherwise" if isinstance(error, MemoryError) else why
+        raise UsageError(f"no scheduler answers at {address}: {why}", "see that it runs, and its address") from error
+    with Client(address, set_as_default=False) as client:
+        yield client
+
+
+async def _ask(address: str) -> None:
+    """See that a scheduler answers, before there is a client: one that never reached its scheduler is slow to end."""
+    arguments = Security().get_connection_args("client")
+    async with rpc(address, timeout=CONNECT_SECONDS, connection_args=arguments) as scheduler:
+        found: Any = await scheduler.identity(n_workers=0)
+    if found["type"] != "Scheduler":
+        raise ValueError(f"there is a {found['type']}")
+
+
+def _workers(client: Client) -> list[dict[str, Any]]:
+    try:
+        return list(client.scheduler_info(n_workers=-1)["workers"].values())
+    except OSError as error:
+        raise _gone(client) from error
+
+
+def _gpus(worker: dict[str, Any]) -> float:
+    return worker.get("resources", {}).get("GPU", 0)
+
+
+def _named(error: Exception, tile: Tile, client: Client) -> RondelError:
+    """Say in one line what became of a tile that no worker answered for."""
+    if isinstance(error, KilledWorker):
+        deaths = error.allowed_failures + 1
+        return RondelError(f"{deaths} workers died over tile {tile.write}", "lower [predict] memory_gb; see their logs")
+    return _gone(client)
+
+
+def _gone(client: Client) -> RondelError:
+    place = client.scheduler.address if client.scheduler else "its address"
+    return RondelError(f"the scheduler at {place} is gone", "start one, and run the verb again: it goes on")
