@@ -11,11 +11,14 @@ from typing import Any
 import tomlkit
 from pydantic import ValidationError
 from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AoT
 from tomlkit.items import Table as TomlTable
 
 from .atomic import write_text
 from .errors import SettingsError
 from .settings import COLOURS, LabelClass, Settings, Table, VolumeTable
+
+NEW_CLASS = "Name of a further class; it comes last, and label values are never renumbered."
 
 
 def load(path: Path) -> Settings:
@@ -50,13 +53,19 @@ def write(path: Path, settings: Settings) -> None:
 
 
 def change(path: Path, key: str, value: str) -> Settings:
-    """Set `table.key` in project.toml, keeping comments; the file is left alone when the result would be invalid."""
+    """Set `table.key` in project.toml, keeping comments; the file is left alone when the result would be invalid.
+
+    `class.2.colour` is the colour of the second class; the name of one more class adds it.
+    """
     document = _read(path)
     table, _, field = key.partition(".")
     known = dict(_tables())
-    if table not in known or field not in known[table].model_fields:
+    if table == "class":
+        _change_class(document, key, _toml_value(value))
+    elif table in known and field in known[table].model_fields:
+        document.setdefault(table, tomlkit.table())[field] = _toml_value(value)
+    else:
         raise unknown(key)
-    document.setdefault(table, tomlkit.table())[field] = _toml_value(value)
     settings = parse(document.unwrap(), path.name)
     write_text(path, tomlkit.dumps(document))
     return settings
@@ -68,6 +77,40 @@ def describe(settings: Settings) -> Iterator[tuple[str, Any, Any, str]]:
         current = getattr(settings, table)
         for field, spec in model.model_fields.items():
             yield f"{table}.{field}", getattr(current, field), spec.get_default(), spec.description or ""
+
+
+def describe_classes(settings: Settings) -> Iterator[tuple[str, Any, Any, str]]:
+    """Yield (key, value, default, sentence) of what can be changed of each class, and of adding one.
+
+    A name has no default.
+    """
+    for number, entry in enumerate(settings.classes, 1):
+        defaults = {"name": None, "colour": COLOURS[(number - 1) % len(COLOURS)], "weight": "auto"}
+        for field, default in defaults.items():
+            sentence = LabelClass.model_fields[field].description or ""
+            yield f"class.{number}.{field}", getattr(entry, field), default, sentence
+    yield f"class.{len(settings.classes) + 1}.name", "", None, NEW_CLASS
+
+
+def _change_class(document: tomlkit.TOMLDocument, key: str, value: Any) -> None:
+    """Set a field of a class, or append a class; values are label values on disk and stay as they are."""
+    _, number, field = [*key.split(".", 2), "", ""][:3]
+    listed = document.setdefault("class", tomlkit.aot())
+    if field not in ("name", "colour", "weight") or not number.isdecimal() or not 1 <= int(number) <= len(listed) + 1:
+        raise SettingsError(*_unknown(key, [k for k, *_ in describe_classes(parse(document.unwrap()))]))
+    k = int(number) - 1
+    if k < len(listed):
+        listed[k][field] = value
+    elif field == "name":
+        used = {entry.get("colour") for entry in listed}
+        colour = next((c for c in COLOURS if c not in used), COLOURS[k % len(COLOURS)])
+        entry = tomlkit.table() if isinstance(listed, AoT) else tomlkit.inline_table()
+        entry.update({"value": k + 1, "name": value, "colour": colour})
+        if isinstance(entry, TomlTable):
+            entry.add(tomlkit.nl())
+        listed.append(entry)
+    else:
+        raise SettingsError(f"there is no class {number} yet", f"class.{number}.name adds it")
 
 
 def unknown(key: str) -> SettingsError:

@@ -1,5 +1,7 @@
 """project.toml is strict, names what is wrong, and keeps its comments."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from rondel.store import settings_file
@@ -125,3 +127,35 @@ def test_default_colours_differ_from_greys_and_from_each_other_whoever_looks(sig
     apart = color.deltaE_ciede2000(found[:, None], found[None])
     assert apart[~np.eye(len(found), dtype=bool)].min() > 2 * NOTICED
     assert len(set(COLOURS)) == len(COLOURS)
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        '[[class]]\nvalue = 1\nname = "a"\ncolour = "#808080"\n[[class]]\nvalue = 2\nname = "b"\ncolour = "#e63c3c"\n',
+        'class = [{value = 1, name = "a", colour = "#808080"}, {value = 2, name = "b", colour = "#e63c3c"}]\n',
+        "",
+    ],
+    ids=["tables", "one line", "none"],
+)
+def test_classes_are_changed_and_added_however_they_are_written(tmp_path: Path, classes: str) -> None:
+    file = tmp_path / "project.toml"
+    file.write_text(f"{classes}\n# mine\n[boxes]\nreserve = 3\n")
+    count = len(settings_file.load(file).classes)
+    settings = settings_file.change(file, f"class.{count + 1}.name", "new")
+    settings = settings_file.change(file, "class.1.colour", "#010203")
+    assert settings == settings_file.load(file) and settings.boxes.reserve == 3 and "# mine" in file.read_text()
+    assert [(c.value, c.name) for c in settings.classes][count:] == [(count + 1, "new")]
+    assert settings.classes[0].colour == "#010203"
+
+
+@pytest.mark.parametrize("key", ["class.0.name", "class.4.name", "class.x.name", "class.1.value", "class", "class.2"])
+def test_what_is_no_part_of_a_class_is_refused(tmp_path: Path, key: str) -> None:
+    file = tmp_path / "project.toml"
+    settings_file.write(file, settings_file.draft("cells", ["a", "b"]))
+    before = file.read_text()
+    with pytest.raises(SettingsError, match="unknown key"):
+        settings_file.change(file, key, "1")
+    with pytest.raises(SettingsError, match="no class 3 yet"):
+        settings_file.change(file, "class.3.colour", "#010203")
+    assert file.read_text() == before

@@ -14,7 +14,8 @@ class Setting:
 
     key: str
     value: str
-    default: str
+    default: str | None
+    """None where there is none, as for the name of a class."""
     sentence: str
     choices: tuple[str, ...]
     """The words it may be; none where it is a number or a text."""
@@ -30,18 +31,23 @@ class Setting:
 
     @property
     def changed(self) -> bool:
-        return self.value != self.default
+        return self.default is not None and self.value != self.default
 
     def matches(self, text: str) -> bool:
         return all(word in f"{self.key} {self.sentence} {self.value}".lower() for word in text.lower().split())
 
 
 def rows(settings: Settings) -> tuple[Setting, ...]:
-    """List the settings in the order of project.toml."""
-    return tuple(
+    """List the settings in the order of project.toml, after the classes."""
+    classes = (
+        Setting(key, written(value), None if default is None else written(default), sentence, (), "weight" not in key)
+        for key, value, default, sentence in settings_file.describe_classes(settings)
+    )
+    others = (
         Setting(key, written(value), written(default), sentence, _choices(key), _annotation(key) is str)
         for key, value, default, sentence in settings_file.describe(settings)
     )
+    return (*classes, *others)
 
 
 def written(value: Any) -> str:

@@ -32,13 +32,15 @@ class SettingsScreen(Screen[None]):
 Every setting of `project.toml` with its sentence; those that differ from their default are marked with ●.
 A change counts from the next job on. Comments in the file stay, and a wrong value changes nothing.
 
+Classes come first: their names, colours and weights. A name in the last of these rows adds a class: the page has it
+with the next box, models from the next training on. None is ever removed, since their numbers stand in the labels.
+
 - `enter` or `e` change the setting under the cursor, `r` put it back to its default
 - `/` show only settings with these words; `escape` shows all of them again, then goes back to the rounds
 """
     DEFAULT_CSS = """
     SettingsScreen {
         #title { height: 1; padding: 0 1; color: $accent; text-style: bold; }
-        #classes { height: auto; max-height: 2; padding: 0 1; color: $text-muted; }
         #filter { display: none; border: none; height: 1; margin: 0 1; padding: 0 1; background: $panel; }
         #filter.shown { display: block; }
         DataTable { height: 1fr; margin: 0 1; background: $background; overflow-x: hidden; }
@@ -61,7 +63,6 @@ A change counts from the next job on. Comments in the file stay, and a wrong val
 
     def compose(self) -> ComposeResult:
         yield Static(id="title", markup=False)
-        yield Static(id="classes", markup=False)
         yield Input(placeholder="words of the setting", id="filter", compact=True)
         yield DataTable(cursor_type="row")
         yield Static(id="sentence", markup=False)
@@ -92,8 +93,14 @@ A change counts from the next job on. Comments in the file stay, and a wrong val
             self._ask(self.setting, self.setting.value, self.setting.may_be)
 
     def action_reset(self) -> None:
-        if self.setting is not None and self.setting.changed:
+        if self.setting is not None and self.setting.changed and self.setting.default is not None:
             self._change(self.setting, self.setting.default)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave out the key that has nothing to act on."""
+        if action == "reset" and self.is_mounted:
+            return self.setting is not None and self.setting.changed
+        return True
 
     def action_filter(self) -> None:
         self.query_one("#filter").add_class("shown")
@@ -120,6 +127,7 @@ A change counts from the next job on. Comments in the file stay, and a wrong val
     def _describe(self) -> None:
         setting = self.setting
         self.query_one("#sentence", Static).update(sentence(setting) if setting else Content(NOTHING))
+        self.refresh_bindings()
 
     def _ask(self, setting: Setting, value: str, hint: str) -> None:
         def answered(typed: str | None) -> None:
@@ -161,8 +169,6 @@ A change counts from the next job on. Comments in the file stay, and a wrong val
         changed = sum(row.changed for row in every)
         title = f"Settings · {words.plain(self.snapshot.name, 40)} · {changed} differ from their default"
         self.query_one("#title", Static).update(Content(title))
-        named = ", ".join(f"{c.value} {words.plain(c.name, 24)}" for c in self.settings.classes)
-        self.query_one("#classes", Static).update(Content(f"classes {named}: further ones are added in project.toml"))
         self._describe()
 
 
@@ -172,11 +178,14 @@ def cells(setting: Setting) -> tuple[Text, ...]:
     default = Text(words.plain(setting.default, 24) if setting.changed else "", "dim")
     value = Text(words.plain(setting.value, 40) or '""', style)
     mark = Text("●" if setting.changed else "")
+    if setting.key.endswith(".colour"):
+        value = Text.assemble(("██", setting.value), " ", value)
     return mark, Text(setting.key), value, default, Text(setting.sentence, "dim")
 
 
 def sentence(setting: Setting) -> Content:
     """Write what a setting means and what it may be."""
-    may_be = f"   It may be: {setting.may_be}." if setting.may_be else ""
-    rest = f"Default: {words.plain(setting.default) or 'empty'}.{may_be}"
+    default = None if setting.default is None else f"Default: {words.plain(setting.default) or 'empty'}."
+    may_be = f"It may be: {setting.may_be}." if setting.may_be else None
+    rest = "   ".join(part for part in (default, may_be) if part)
     return Content.assemble((setting.key, "bold"), f"\n{setting.sentence}\n", (rest, "$text-muted"))

@@ -185,7 +185,8 @@ def config(
         settings = settings_file.change(file, key, value)
     else:
         settings = settings_file.load(file) if file.is_file() else settings_file.parse({})
-    listed = [s for s in settings_file.describe(settings) if key is None or s[0] == key or s[0].startswith(f"{key}.")]
+    every = [*settings_file.describe_classes(settings), *settings_file.describe(settings)]
+    listed = [s for s in every if key is None or s[0] == key or s[0].startswith(f"{key}.")]
     if not listed:
         raise settings_file.unknown(key or "")
     if json:
@@ -193,7 +194,7 @@ def config(
         door.emit("settings", [dict(zip(names, setting)) for setting in listed])
         return
     for name, current, default, sentence in listed:
-        mark = "" if current == default else f"   (default {door.fact(default)})"
+        mark = "" if default is None or current == default else f"   (default {door.fact(default)})"
         door.say(f"{name} = {door.fact(current)}{mark}", f"    {sentence}")
 
 
