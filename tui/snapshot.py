@@ -165,7 +165,7 @@ class Snapshot:
         if not took:
             return None
         mean = sum(took) / len(took)
-        waiting = [box for box in boxes if box.state in WAITING and not box.reserve]
+        waiting = [box for box in boxes if box.state in WAITING and label_boxes.asked_for(box)]
         return sum(max(0.0, mean - box.seconds) for box in waiting)
 
 
@@ -292,12 +292,6 @@ def _loss(progress: Progress) -> list[float]:
         return [float(value)] if word == "loss" else []
     except ValueError:
         return []
-
-
-def progress_of_round(boxes: Sequence[LabelBox]) -> tuple[int, int]:
-    """Return how many of a round's boxes are done, and how many there are without skipped and reserve ones."""
-    counted = [box for box in boxes if box.state != State.SKIPPED and not (box.reserve and box.state in WAITING)]
-    return sum(box.state == State.DONE for box in counted), len(counted)
 
 
 def waiting_first(boxes: Sequence[LabelBox]) -> list[LabelBox]:
