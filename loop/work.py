@@ -1,5 +1,6 @@
 """What runs inside a job's process? Its locks, its signals, its kind of work, and the row that says how it ended."""
 
+import os
 import signal
 import sys
 import traceback
@@ -15,10 +16,13 @@ from .jobs import LIGHT, lock_path
 from .report import Report, Reporter
 
 LOCK_SECONDS = 5.0
+NICENESS = 10
+"""How far a job steps back for what a person does meanwhile: the screens, the page, the shell."""
 
 
 def main(folder: Path, job_id: int) -> int:
     """Run a job that was queued; returns its exit code."""
+    os.nice(NICENESS)
     with open_project(folder) as project:
         report = Reporter(folder, job_id)
         signal.signal(signal.SIGTERM, report.stop)

@@ -83,10 +83,11 @@ def gone(pid: int) -> None:
 
 
 def steps(folder: Path) -> float:
-    """Return how many steps of the training are reported."""
+    """Return how many steps of the training are reported, which leaves the processor to whoever paints."""
     with open_project(folder) as project:
         job = jobs.refresh(project, 1)
-        assert job.state == JobState.RUNNING, job
+        assert job.state == JobState.RUNNING and job.pid, job
+        assert os.getpriority(os.PRIO_PROCESS, job.pid) > os.getpriority(os.PRIO_PROCESS, 0)
         progress = job_rows.progress(project.database, 1)
     return progress.done if progress else 0.0
 

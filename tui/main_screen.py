@@ -138,6 +138,7 @@ class MainScreen(Screen[None]):
         self.box: LabelBox | None = None
         """The selected one."""
         self._log = log
+        self._tab = "boxes"
 
     def compose(self) -> ComposeResult:
         yield Headline()
@@ -161,7 +162,6 @@ class MainScreen(Screen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        self.add_class("tab-boxes")
         self._lay_out(self.app.size)
         self.query_one(LogPanel).say(self._log)
         self.show(self.snapshot)
@@ -174,9 +174,15 @@ class MainScreen(Screen[None]):
         chosen = layout_for(size)
         for name in LAYOUTS:
             self.set_class(name == chosen, f"-{name}")
+        self._show_tab()
         asked = f"{SMALLEST.width} × {SMALLEST.height}"
         found = f"{size.width} × {size.height}"
         self.query_one("#tiny", Static).update(f"rondel needs {asked} cells;\nthis terminal has {found}.\n\nq leaves")
+
+    def _show_tab(self) -> None:
+        """Show one tab where the layout has tabs; elsewhere a class less spares all widgets a change of style."""
+        for tab in TabLine.TABS:
+            self.set_class(tab == self._tab and self.has_class("-narrow"), f"tab-{tab}")
 
     def show(self, snapshot: Snapshot) -> None:
         """Hand a new state to all panels."""
@@ -328,10 +334,9 @@ class MainScreen(Screen[None]):
         if self.has_class("-medium", "-wide") and name == "log" and self.has_class("-medium"):
             self.app.post_message(Said("the log is at 'l' in a terminal of this size"))
             return
-        tab = TabLine.tab_of(name)
-        for other in TabLine.TABS:
-            self.set_class(other == tab, f"tab-{other}")
-        self.query_one(TabLine).show(tab)
+        self._tab = TabLine.tab_of(name)
+        self._show_tab()
+        self.query_one(TabLine).show(self._tab)
         panel = self.query_one(f"#{name}")
         self.call_after_refresh(_focus_inside, panel)
 
