@@ -107,7 +107,7 @@ def count_steps(settings: TrainTable, voxels: int) -> int:
     return min(MOST * settings.steps, settings.steps + round(settings.more_steps * voxels / 1e6))
 
 
-def rate(step: int, plan: TrainPlan) -> float:
+def rate(step: float, plan: TrainPlan) -> float:
     """Return the learning rate of a step, counted from 0: a short rise, then a cosine down to the final rate."""
     peak = plan.train.rate * (plan.train.warm_rate if plan.parent else 1.0)
     rise = min(WARM_UP, plan.steps // 10)
@@ -140,13 +140,21 @@ def train(
             if cancelled():
                 run.save(checkpoint, time.monotonic() - began)
                 raise Cancelled(f"training stopped at step {run.step} of {plan.steps}", "run it again to go on")
-            loss = run.advance(samples)
-            report(run.step, plan.steps, loss, run.curve[-1][2])
+            spent = time.monotonic() - began
+            if run.step and spent >= (plan.train.within or math.inf):
+                break
+            loss = run.advance(samples, spent)
+            report(run.step, _expected(plan, run.step, time.monotonic() - began), loss, run.curve[-1][2])
             if run.step % plan.train.checkpoint == 0 or run.step == plan.steps:
                 if held:
                     run.curve[-1] = (*run.curve[-1][:3], run.watch(held))
                 run.save(checkpoint, time.monotonic() - began)
     return Trained(run.result(), tuple(run.curve), time.monotonic() - began, run.step)
+
+
+def _expected(plan: TrainPlan, step: int, seconds: float) -> int:
+    """Say how many steps there will be: those planned, or as many as fit the time at the present pace."""
+    return min(plan.steps, max(step, round(step * plan.train.within / seconds))) if plan.train.within else plan.steps
 
 
 class _Run:
@@ -169,9 +177,10 @@ class _Run:
             networks.load_state(network, initial)
         return devices.place(network, self.device)
 
-    def advance(self, samples: Samples) -> float:
-        """Make one step and return its loss."""
-        now = rate(self.step, self.plan)
+    def advance(self, samples: Samples, seconds: float) -> float:
+        """Make one step and return its loss; where time is limited, the rate falls with it if that is faster."""
+        share = seconds / self.plan.train.within if self.plan.train.within else 0.0
+        now = rate(max(self.step, min(share, 1.0) * (self.plan.steps - 1)), self.plan)
         for group in self.optimizer.param_groups:
             group["lr"] = now
         self.optimizer.zero_grad(set_to_none=True)

@@ -183,6 +183,8 @@ class TrainTable(Table):
     """Optimiser steps of a round."""
     more_steps: int = Field(default=40, ge=0, le=1_000_000)
     """Steps added per million labelled voxels, at most four times `steps` in all."""
+    within: Seconds = 0
+    """Time after which a round's training ends with the steps made until then, as "60s" or "5m"; 0: no limit."""
     batch: int = Field(default=0, ge=0, le=4096)
     """Patches in a step; 0: 2 in 3-D, 8 in 2-D."""
     patch: Literal["auto"] | ShapeZYX = "auto"

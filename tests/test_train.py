@@ -11,6 +11,7 @@ import pytest
 import safetensors.numpy
 import torch
 from rondel.loop import device, network
+from rondel.loop import train as train_module
 from rondel.loop.losses import known_loss
 from rondel.loop.samples import Samples
 from rondel.loop.train import Trained, count_steps, plan_training, rate, train
@@ -150,6 +151,25 @@ def test_the_rate_rises_shortly_and_falls_along_a_cosine(tmp_path):
     assert rates.index(max(rates)) == 10 and max(rates) == pytest.approx(1e-2)
     assert all(a < b for a, b in zip(rates[:10], rates[1:11])) and all(a > b for a, b in zip(rates[10:], rates[11:]))
     assert rates[-1] == pytest.approx(5e-4) and rates[55] == pytest.approx((1e-2 + 5e-4) / 2, rel=0.02)
+
+
+def test_a_time_limit_ends_training_at_the_rate_that_it_would_have_ended_at(tmp_path, monkeypatch):
+    settings, clock, told = make_settings(steps=40, within="8s"), [0.0], []
+    advance = train_module._Run.advance
+
+    def take_a_second(self, samples, seconds):
+        clock[0] += 1
+        return advance(self, samples, seconds)
+
+    monkeypatch.setattr(train_module._Run, "advance", take_a_second)
+    monkeypatch.setattr(train_module.time, "monotonic", lambda: clock[0])
+    found = run(tmp_path, settings, tmp_path / "c", report=lambda *step: told.append(step))
+    assert [step[:2] for step in told] == [(k, 8) for k in range(1, 9)] and found.steps == 8
+    rates, peak = [point[2] for point in found.curve], settings.train.rate
+    assert max(rates) > 0.9 * peak and rates[-1] < 0.2 * peak
+    monkeypatch.undo()
+    loose = run(tmp_path, make_settings(steps=6, within="1h"), tmp_path / "d")
+    assert same(loose.arrays, run(tmp_path, make_settings(steps=6), tmp_path / "e").arrays)
 
 
 def test_more_labels_take_more_steps_up_to_four_times(tmp_path):
