@@ -1,5 +1,6 @@
 """A project is a folder that opens, or says why not."""
 
+import fcntl
 import os
 import socket
 from dataclasses import replace
@@ -114,3 +115,13 @@ def test_a_lock_has_one_holder_who_is_named_and_is_free_afterwards(project):
     assert locks.holder(path) is None
     with locks.hold(path, "more", 0):
         assert "more (pid" in str(locks.holder(path))
+
+
+def test_who_looks_at_a_lock_is_not_taken_for_its_last_holder(project):
+    path = project.folder / locks.LABELS
+    with locks.hold(path, "a server that was killed", 0):
+        pass
+    with path.open("rb") as looks:  # as somebody else does at the same moment
+        fcntl.flock(looks, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        assert locks.holder(path) is None
+    assert locks.holder(project.folder / "nobody.lock") is None and not (project.folder / "nobody.lock").exists()
