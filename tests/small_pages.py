@@ -19,6 +19,7 @@ from rondel.store import project as projects
 from rondel.store.box import Box
 from rondel.store.project import Project
 from rondel.store.records import LabelBox, Purpose, State
+from rondel.store.serving import SavedSession
 from rondel.viewer import brush, messages, socket, write
 from rondel.viewer.desk import Desk
 from rondel.viewer.scribe import Scribe
@@ -72,13 +73,14 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[Served]:
-    """Serve a project's labels in this loop, without the guard."""
+async def serving(folder: Path, saved: tuple[SavedSession, ...] = ()) -> AsyncIterator[Served]:
+    """Serve a project's labels in this loop, without the guard, going on with the sessions of another run."""
     with locks.hold(folder / locks.LABELS, "a test", 5.0), projects.open_project(folder) as project:
         scribe = Scribe(folder)
         scribe.start()
         desk = Desk(scribe)
         sessions = Sessions(folder, desk.prepare, lambda saved: None)
+        await sessions.restore(saved)
         desk.start(sessions)
         application = tornado.web.Application(
             [*socket.routes(desk, sessions), *write.routes(desk)], websocket_max_message_size=1 << 20

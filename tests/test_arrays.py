@@ -213,6 +213,19 @@ def test_an_image_on_another_server_is_passed_on(empty, server, tmp_path):
     assert server.ask(f"{addresses.image(server.origin, gone)}zarr.json").status == 504
 
 
+def test_a_disk_that_is_not_mounted_is_asked_again_and_is_no_empty_image(empty, server, tmp_path):
+    path = write_image(tmp_path / "i.zarr", [np.zeros((8, 8, 8), "u2")], "zyx", scales=[[1] * 3])  # no chunk is stored
+    record, other = add(empty, path), add(empty, path, "other")
+    url = addresses.image(server.origin, record)
+    assert server.ask(f"{url}s0/c/0/0/0").status == 200
+    path.rename(tmp_path / "away")
+    assert server.ask(f"{url}s0/c/0/0/0").status == 504  # the client tries again after this answer, and only then
+    assert server.ask(f"{addresses.image(server.origin, other)}zarr.json").status == 504
+    (tmp_path / "away").rename(path)
+    assert server.ask(f"{url}s0/c/0/0/0").status == 200
+    assert server.ask(f"{addresses.image(server.origin, other)}zarr.json").status == 200
+
+
 def paint(project: Project, region: Box, value: int, number: int) -> None:
     mask, values = np.ones(region.shape, bool), np.full(region.shape, value, np.uint8)
     edits.submit(project, Stroke(EditKind.PAINT, "scan", region, mask, values, "ann", "test", number))

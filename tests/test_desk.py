@@ -14,6 +14,7 @@ from rondel.store.errors import RondelError
 from rondel.store.maps import MapPlan, Maps
 from rondel.store.project import open_project
 from rondel.store.records import EditKind, State
+from rondel.store.serving import SavedSession
 from tornado.httpclient import AsyncHTTPClient
 
 from .small_pages import REGIONS, Page, Served, line_of, make_project, serving
@@ -28,11 +29,11 @@ def folder(tmp_path):
     return tmp_path / "cells"
 
 
-def run(folder, test) -> None:
+def run(folder, test, sessions: tuple[SavedSession, ...] = ()) -> None:
     """Run a test in the server's own loop, and check at the end that labels are what the journal says."""
 
     async def whole() -> None:
-        async with serving(folder) as served:
+        async with serving(folder, sessions) as served:
             await test(served)
 
     asyncio.run(whole())

@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rondel.store import beside, edits, labels
 from rondel.store.errors import SpaceError
-from rondel.viewer import messages, plan
+from rondel.store.serving import SavedSession
+from rondel.viewer import messages, plan, views
 from tornado.websocket import websocket_connect
 
-from .small_pages import line_of, make_project, serving
+from .small_pages import Page, line_of, make_project, serving
 from .test_desk import CENTRE, FIRST, SECOND, run, same, saved
 
 CUTS = 100
@@ -135,6 +136,34 @@ def test_after_a_restart_pages_go_on_where_they_were(folder):
     kept: list = []
     run(folder, first)
     run(folder, second)
+
+
+def test_a_page_hears_that_its_image_is_out_of_reach_and_that_it_is_back(folder):
+    image = folder / "scan.ome.zarr"
+
+    async def first(served):
+        await served.page(FIRST)
+        kept.extend(session.saved for session in served.sessions.all())
+
+    async def second(served):
+        (session,) = served.sessions.all()
+        page = Page(f"ws://127.0.0.1:{served.port}/ws/{session.token}")
+        await page.connect()
+        assert "scan.ome.zarr does not exist" in (await page.told("note"))["text"]
+        served.sessions.resume(session.token, "what the page shows")
+        page.paint(CENTRE, 2)
+        await page.settle()
+        same(served, page)
+        (folder / "away").rename(image)
+        assert (await page.told("note"))["text"] == "the image can be read again"
+        shared = session.viewer.shared_state
+        assert "layers" in shared.raw_state and shared.state_generation == "what the page shows"
+
+    kept: list[SavedSession] = []
+    run(folder, first)
+    image.rename(folder / "away")
+    views._look.cache_clear()  # another process knows nothing of the image
+    run(folder, second, tuple(kept))
 
 
 def test_a_full_disk_keeps_the_stroke_in_the_page_until_there_is_space(folder, monkeypatch):

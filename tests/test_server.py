@@ -155,7 +155,8 @@ def test_a_page_whose_image_is_out_of_reach_is_kept_until_it_is_back(folder):
     image.rename(folder / "away")
     with running(folder) as served:
         heard = served.browse("GET", f"/v/{token}/")
-        assert heard.status == 404 and b"scan" in heard.body and b"paint.js" not in heard.body
+        assert heard.status == 503 and b"scan" in heard.body and b"paint.js" not in heard.body
+        assert heard.headers["Refresh"] == "5"  # the browser asks again by itself
         assert served.browse("GET", path).status == 200
         (folder / "away").rename(image)
         assert b"paint.js" in served.browse("GET", f"/v/{token}/").body

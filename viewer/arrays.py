@@ -16,6 +16,7 @@ from typing import Any
 import tornado.web
 from tornado.iostream import StreamClosedError
 
+from ..store.arrays import is_url
 from ..store.errors import RondelError, VolumeError
 from . import addresses, chunks, ranges
 from .addresses import Key
@@ -147,17 +148,23 @@ class Stored(_Handler):
             return await self.arrays.remote.relay(self, array.stored_at(index))
         return await self.file(array, index, shown.near)
 
-    async def made(self, make: Callable[..., bytes], *arguments: Any) -> bytes:
+    async def made(self, make: Callable[..., bytes], array: VirtualArray, *arguments: Any) -> bytes:
         try:
-            return await self.arrays.read(make, *arguments)
+            return await self.arrays.read(make, array, *arguments)
         except VolumeError as error:
-            raise tornado.web.HTTPError(500, "%s", error) from None
+            raise tornado.web.HTTPError(500 if await self.there(array) else GATEWAY_TIMEOUT, "%s", error) from None
+
+    async def there(self, array: VirtualArray) -> bool:
+        """Tell whether an array is in reach at all; of one on another server that is not known."""
+        return not is_url(array.place) and await self.arrays.read(Path(array.place).exists)
 
     async def file(self, array: VirtualArray, index: tuple[int, ...], near: bool) -> None:
         """Answer with a chunk as it is stored."""
         try:
             opened = await self.opened(array.stored_at(index), near)
         except (FileNotFoundError, NotADirectoryError):
+            if not await self.there(array):  # a disk that is not mounted is no empty image
+                raise tornado.web.HTTPError(GATEWAY_TIMEOUT) from None
             content = await self.arrays.read(chunks.blank, array)
             if content is None:
                 raise tornado.web.HTTPError(404) from None

@@ -13,7 +13,7 @@ from typing import Any
 from ..store import arrays, label_boxes, ngff
 from ..store.box import ZYX, Box
 from ..store.database import on_network
-from ..store.errors import InvalidDataError, UsageError, VolumeError
+from ..store.errors import InvalidDataError, UsageError
 from ..store.maps import CLASSES, UNCERTAINTY, Maps
 from ..store.project import Project, open_project
 from ..store.records import VolumeRecord
@@ -49,7 +49,7 @@ class Catalogue:
     def find(self, kind: str, *names: Any) -> Any:
         """Return what an address means: Shown for "image", "map", "saved" and "box", bytes for "names".
 
-        Raises UsageError or InvalidDataError when it means nothing, VolumeError when a remote image is out of reach.
+        Raises UsageError or InvalidDataError when it means nothing, VolumeError when an image is out of reach.
         """
         key = (kind, *names)
         if key not in self._kept:
@@ -60,13 +60,7 @@ class Catalogue:
 
 def _image(project: Project, volume: str, tag: str) -> Shown:
     record = _record(project, volume, tag)
-    try:
-        metadata = open_volume(record, project.folder).metadata
-    except VolumeError as error:
-        if arrays.is_url(record.url):
-            raise
-        raise UsageError(error.message, error.hint) from None
-    return _shown(metadata, record, record.level)
+    return _shown(open_volume(record, project.folder).metadata, record, record.level)
 
 
 def _map(project: Project, volume: str, tag: str, model: str, what: str) -> Shown:

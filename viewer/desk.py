@@ -27,7 +27,7 @@ from .scribe import Scribe
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-WATCH_SECONDS = 0.25
+WATCH_SECONDS, MEND_SECONDS = 0.25, 3.0
 MOST_REFUSED = 100
 KEPT_SERIALS = 200
 OFFLINE_SECONDS = 300.0
@@ -49,19 +49,20 @@ class Desk:
         self._board: Board | None = None
         self._locks: dict[str, asyncio.Lock] = {}
         self._counted: dict[str, float] = {}
-        self._watching: asyncio.Task | None = None
+        self._watching: list[asyncio.Task] = []
         self.lacking: Callable[[Any], None] = lambda session: None
         """Called with the session of a page that cannot paint."""
 
     def start(self, sessions: Sessions) -> None:
         """Begin to watch for what verbs, screens and jobs change."""
         self._sessions = sessions
-        self._watching = asyncio.get_running_loop().create_task(self._watch())
+        loop = asyncio.get_running_loop()
+        self._watching = [loop.create_task(self._watch()), loop.create_task(self._mend())]
 
     def stop(self) -> None:
         """Send the pages off; they come back by themselves when a server is there again."""
-        if self._watching:
-            self._watching.cancel()
+        for task in self._watching:
+            task.cancel()
         for page in list(self.pages):
             page.end(GOING, "the server stops")
 
@@ -155,6 +156,8 @@ class Desk:
             page.session.held = True
             self.sessions.save()
         await self._show(page)
+        if page.session.trouble:
+            page.tell("note", text=f"the image cannot be read now, trying again: {page.session.trouble}")
         self._tell_heads()
 
     def _name(self, session: Session, person: str) -> None:
@@ -292,6 +295,14 @@ class Desk:
                     await self.ask(self.scribe.read_board, then=self._take)
                 except Exception:  # the database may be busy now, and must still be watched afterwards
                     log.exception("the database could not be watched")
+
+    async def _mend(self) -> None:
+        """Try again what could not be read when the server started, and tell its pages when it can."""
+        while any(session.trouble for session in self.sessions.all()):
+            await asyncio.sleep(MEND_SECONDS)
+            for session in await self.sessions.mend():
+                for page in session.sockets:
+                    page.tell("note", text="the image can be read again")
 
     def _take(self, board: Board) -> None:
         """Hear what the database says now; the same board means that nothing moved."""

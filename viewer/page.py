@@ -14,7 +14,7 @@ from pathlib import Path
 import neuroglancer.static
 from tornado.web import HTTPError, RequestHandler
 
-from ..store.errors import RondelError
+from ..store.errors import RondelError, VolumeError
 from .notice import LINK, POLICY, notice
 
 OURS = {path.name: path for path in sorted(Path(__file__).parent.iterdir()) if path.suffix in (".js", ".css")}
@@ -25,6 +25,7 @@ HEAD = (
 )
 KINDS = {".js": "text/javascript", ".css": "text/css", ".wasm": "application/wasm"}
 HASHED = re.compile(r"(?:[a-z0-9]+\.)?[0-9a-f]{16}\.(?:js|css|wasm)")
+AGAIN_SECONDS = 5
 FOREVER = "private, max-age=31536000, immutable"
 BEGIN = '<!doctype html><html lang="en"><meta charset="utf-8"><title>rondel</title>'
 CLIENT_POLICY = "; ".join(
@@ -65,10 +66,14 @@ def stock() -> dict[str, Path]:
 
 
 def refuse(handler: RequestHandler, error: RondelError) -> None:
-    """Answer that what was asked for cannot be shown, and why."""
-    handler.set_status(404)
+    """Say that what was asked for cannot be shown, and why; where an image is out of reach the browser asks again."""
+    waits = isinstance(error, VolumeError)
+    handler.set_status(503 if waits else 404)
     handler.set_header("Content-Security-Policy", POLICY)
-    handler.finish(notice(f"{error.message[:1].upper()}{error.message[1:]}.", error.hint or LINK))
+    if waits:
+        handler.set_header("Refresh", str(AGAIN_SECONDS))
+    hint = f"{error.hint}; this page tries again by itself" if waits else error.hint or LINK
+    handler.finish(notice(f"{error.message[:1].upper()}{error.message[1:]}.", hint))
 
 
 class Index(RequestHandler):

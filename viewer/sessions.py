@@ -8,6 +8,7 @@ import asyncio
 import logging
 import math
 import secrets
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field, fields
@@ -33,6 +34,9 @@ MOST = 50
 OLDEST_SECONDS = 30 * 24 * 3600.0
 DRAWING_SECONDS = 10.0
 """How long a restart waits for an image."""
+UNREAD = (RondelError, OSError, ValueError, sqlite3.Error)
+"""What reading an image, or the rows about it, may meet; a timeout is an OSError."""
+SILENT = "it does not answer"
 
 
 @dataclass(eq=False, slots=True)
@@ -59,6 +63,8 @@ class Session:
     """Made again after a restart, and not changed since: an open page need not be told what it shows."""
     held: bool = False
     """A page shows it, as far as the server knows."""
+    trouble: str = ""
+    """Why it could not be drawn when the server started, for as long as that is so."""
 
     @property
     def prefix(self) -> str:
@@ -122,9 +128,26 @@ class Sessions:
             await asyncio.wait_for(self._draw(session), DRAWING_SECONDS)
         except UsageError:
             return None
-        except (RondelError, TimeoutError) as error:  # the image is out of reach now; open pages still show it
-            log.warning("a page of '%s' is not made again yet: %s", old.volume, error or "its image does not answer")
+        except UNREAD as error:  # open pages still show what they have, and `mend` tries again
+            session.trouble = str(error) or SILENT
+            log.warning("a page of '%s' is not made again yet: %s", old.volume, session.trouble)
         return session
+
+    async def mend(self) -> list[Session]:
+        """Draw what is on pages and could not be drawn at the start; returns those that could be now."""
+        mended = []
+        for session in [s for s in self.connected() if s.trouble]:
+            try:
+                state = await asyncio.wait_for(self._scene(session), DRAWING_SECONDS)
+            except UNREAD as error:
+                session.trouble = str(error) or SILENT
+                continue
+            session.trouble = ""
+            shared = session.viewer.shared_state
+            if not shared.raw_state:  # otherwise its page has said meanwhile what it shows
+                shared.set_state(state, shared.state_generation)  # no news to the page, which keeps its camera
+            mended.append(session)
+        return mended
 
     async def show(
         self, session: Session, *, box: int | None = None, volume: str | None = None, model: int | None = None
@@ -183,13 +206,17 @@ class Sessions:
         session.resumed = False
 
     async def _draw(self, session: Session) -> None:
+        session.viewer.set_state(await self._scene(session))
+        session.trouble = ""
+
+    async def _scene(self, session: Session) -> dict[str, Any]:
         if session.box is not None:
             await self.prepare(session)  # first, so that a page goes on painting where only its image is out of reach
         state, session.volume, session.model = await asyncio.to_thread(
             self._reading, _compose, session.prefix, session.box, session.volume, session.serial, session.model
         )
         session.looks = looks.seen(session.looks, session.viewer.shared_state.raw_state, session.volume)
-        session.viewer.set_state(looks.dress(state.to_json(), session.looks))
+        return looks.dress(state.to_json(), session.looks)
 
     def _reading(self, function: Callable, *arguments: Any) -> Any:
         with open_project(self.folder) as project:
