@@ -67,6 +67,7 @@ def paint(screen: Screen, truth: np.ndarray) -> None:
             correct(screen, truth, axis, middle[axis], value)
     screen.set(value=ORGANELLE, radius=4)
     screen.page.mouse.move(*screen.place(0, middle))
+    screen.ask("rondel.say('')")  # a row that ends at the panel's edge may have missed the box
     screen.settle()
     screen.drawn()
 

@@ -58,6 +58,10 @@ def test_nothing_overlaps_neuroglancers_controls(screen: Screen):
 def test_all_of_the_strip_is_on_the_screen_without_scrolling(screen: Screen):
     assert screen.ask(FITS)
     assert screen.ask(CUT) == []
+    screen.press("p", "r")
+    screen.said("as bright as there", ".rondel-toolbox")
+    screen.drawn()
+    assert screen.ask(FITS)
 
 
 def test_help_lists_every_tool_and_key(screen: Screen):

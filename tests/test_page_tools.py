@@ -223,7 +223,7 @@ def test_stroke_outside_the_box_is_said_to_be_so(screen: Screen, tool: str):
     screen.said("outside the box")
     assert screen.ask("[rondel.sync.next, rondel.sync.mirror.live]") == [1, None]
     screen.drag(0, (28, 4, 4), (28, 5, 20))
-    screen.wait("rondel.sync.next > 1")
+    screen.wait("rondel.sync.next > 1 && document.querySelector('.rondel-said').textContent === ''")
     screen.settle()
 
 

@@ -202,6 +202,7 @@ export class Page {
    * @param {Triple} point
    */
   pressed(tool, axis, erases, point) {
+    this.said = "";
     this.brush = this.tools.brush(axis, erases);
     if (tool !== "threshold") this.sync.mirror?.start(this.brush, point);
     this.refresh();
