@@ -243,7 +243,8 @@ def test_a_page_shows_the_volume_and_labels_the_box_that_is_clicked(folder):
         head = await page.told("view")
         assert [b["id"] for b in head["boxes"]] == [FIRST, SECOND, FLAT] and head["volume"] == "scan"
         assert head["boxes"][1] == {
-            "id": SECOND, "start": [4, 20, 36], "stop": [20, 44, 52], "state": "proposed", "purpose": "train"
+            "id": SECOND, "start": [4, 20, 36], "stop": [20, 44, 52], "state": "proposed", "purpose": "train",
+            "layer": "proposed", "says": "box 2, proposed: reason 1",
         }  # fmt: skip
         label_boxes.move(served.project.database, SECOND, State.SKIPPED, "eve")
         await page.until(lambda: page.head["boxes"][1]["state"] == "skipped")

@@ -80,6 +80,39 @@ def test_state_that_changes_elsewhere_is_seen(screen: Screen):
     screen.said("✎ box 1 · open", ".rondel-boxes")
 
 
+def outlined(screen: Screen, layer: str) -> list[list[str]]:
+    """Return the boxes that a layer outlines, and what it says of them."""
+    find = "(name) => rondel.adapter.viewer.layerManager.managedLayers.find((one) => one.name === name).layer"
+    return screen.ask(f"(name) => [...({find})(name).localAnnotations].map((a) => [a.id, a.description])", layer)
+
+
+def test_outlines_follow_states_while_the_person_stays_where_they_look(screen: Screen):
+    first, second = screen.server.painted.ids[:2]
+    shown = outlined(screen, "proposed")
+    go(screen, (25, 35, 50))
+    with open_project(screen.server.folder) as project:
+        label_boxes.move(project.database, first, State.OPEN, "bob")
+        label_boxes.move(project.database, second, State.DROPPED, "bob")
+    screen.said("✎ box 1 · open", ".rondel-boxes")
+    screen.drawn()
+    assert [id for id, _ in shown] == [str(first), str(second)] and outlined(screen, "proposed") == []
+    assert [(id, says.split(":")[0]) for id, says in outlined(screen, "open")] == [(str(first), f"box {first}, open")]
+    assert "box 2" not in screen.page.locator(".rondel-boxes").inner_text()
+    assert screen.ask("[...rondel.adapter.viewer.navigationState.position.value]") == [25, 35, 50]
+    assert screen.faults == []
+
+
+def test_a_page_that_is_loaded_anew_outlines_states_as_they_are(screen: Screen):
+    first = screen.server.painted.ids[0]
+    place = screen.page.url
+    screen.page.goto("about:blank")
+    with open_project(screen.server.folder) as project:
+        label_boxes.move(project.database, first, State.SKIPPED, "bob", why="blurred")
+    screen.page.goto(place)
+    screen.wait("window.rondel?.outlined")
+    assert [f"box {first}, skipped: blurred" in says for _, says in outlined(screen, "skipped")] == [True, False]
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_click_on_an_outline_opens_the_box(screen: Screen, axis: int):
     start, stop = BOXES[0].start, BOXES[0].stop

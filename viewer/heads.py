@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from ..store.records import LabelBox
+from ..store.records import LabelBox, State
 from ..store.settings import Settings
+from . import scene
 from .board import Board
 from .news import Snapshot
 
@@ -59,7 +60,7 @@ def changing(board: Board, people: Sequence[dict], box: LabelBox | None) -> dict
 
 
 def boxes_of(board: Board, volume: str) -> list[dict[str, Any]]:
-    """List the boxes of a volume that can be clicked."""
+    """List the boxes of a volume that can be clicked, and the layer in which each is outlined."""
     return [
         {
             "id": box.id,
@@ -67,9 +68,11 @@ def boxes_of(board: Board, volume: str) -> list[dict[str, Any]]:
             "stop": list(box.box.stop),
             "state": str(box.state),
             "purpose": str(box.purpose),
+            "layer": scene.layer_of(box),
+            "says": scene.words_of(box),
         }
         for box in board.boxes
-        if box.volume == volume
+        if box.volume == volume and box.state != State.DROPPED
     ]
 
 

@@ -1,5 +1,9 @@
 /** What does the page know of Neuroglancer's layers, and set? A part of the adapter; no painting depends on it. */
 
+/** @typedef {import("./sync.js").Message} Message */
+
+const OUTLINES = ["proposed", "open", "done", "skipped", "test"];
+
 export class Layers {
   /** @param {any} viewer */
   constructor(viewer) {
@@ -59,6 +63,22 @@ export class Layers {
   }
 
   /**
+   * Outline the boxes of a volume in the layers that are named after their states. Only what differs is replaced, in
+   * the page: told by the server's viewer state, the page would lose where its person looks.
+   * @param {Message[]} boxes
+   * @returns {boolean} false while the layers are not loaded
+   */
+  outline(boxes) {
+    const layers = OUTLINES.map((name) => this.#layer(name)).filter((layer) => layer !== undefined);
+    if (!layers.length || layers.some((one) => !one.layer?.localAnnotations)) return false;
+    for (const { name, layer } of layers) {
+      const wanted = boxes.filter((box) => box.layer === name).map(outlineOf);
+      quietly(() => same(layer.localAnnotations.toJSON(), wanted) || layer.localAnnotations.restoreState(wanted));
+    }
+    return true;
+  }
+
+  /**
    * Call back whenever layers come, go, appear or vanish, are loaded, or have another value under the pointer.
    * @param {() => void} callback
    */
@@ -72,6 +92,25 @@ export class Layers {
   #layer(name) {
     return this.viewer.layerManager?.managedLayers?.find((/** @type {any} */ layer) => layer.name === name);
   }
+}
+
+/**
+ * A box as Neuroglancer writes down what is drawn of it.
+ * @param {Message} box
+ */
+function outlineOf({ id, says, start, stop }) {
+  const [pointA, pointB] = [start, stop].map((corner) => corner.map((/** @type {number} */ v) => v - 0.5));
+  return { type: "axis_aligned_bounding_box", id: String(id), description: says, pointA, pointB };
+}
+
+/**
+ * Whether two lists of outlines are of the same boxes and say the same.
+ * @param {Message[]} some
+ * @param {Message[]} others
+ */
+function same(some, others) {
+  const [a, b] = [some, others].map((list) => JSON.stringify(list.map(({ id, description }) => [id, description])));
+  return a === b;
 }
 
 /** @param {any} renderLayer */

@@ -38,6 +38,8 @@ export class Page {
     this.leaving = new Leaving(this);
     this.said = "";
     this.looked = false;
+    /** @type {Message[] | null} the boxes as they are outlined */
+    this.outlined = null;
     this.lost = false;
     this.drawing = 0;
     this.sync = new Sync(`${location.origin.replace(/^http/, "ws")}/ws/${sessionOf(location.pathname)}`, this, { missing });
@@ -189,6 +191,7 @@ export class Page {
     this.pointer?.outline();
     this.drawing ||= requestAnimationFrame(() => {
       this.drawing = 0;
+      this.#outline();
       this.strip.show();
     });
   }
@@ -313,6 +316,12 @@ export class Page {
     this.adapter?.onChunks(() => this.#settle());
     this.adapter?.layers.onChange(() => this.refresh());
     this.adapter?.onDraw(() => this.pointer?.outline());
+  }
+
+  /** Let the outlines of a volume's boxes follow their states. */
+  #outline() {
+    const { boxes } = this;
+    if (boxes && boxes !== this.outlined && this.adapter?.layers.outline(boxes)) this.outlined = boxes;
   }
 
   #active() {

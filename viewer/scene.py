@@ -81,16 +81,18 @@ def volume_scene(view: VolumeView) -> ng.ViewerState:
     state = _state(view, view.record.box, flat=view.record.shape[0] == 1)
     _add_saved(state, view, 0)
     for name, colour in STATE_COLOURS.items():
-        outlines = [(str(box.id), box.box, _said(box)) for box in view.boxes if _kind(box) == name]
+        outlines = [(str(box.id), box.box, words_of(box)) for box in view.boxes if layer_of(box) == name]
         state.layers[name] = _outlines(outlines, state.dimensions, colour, pick=True)
     return state
 
 
-def _kind(box: LabelBox) -> str:
+def layer_of(box: LabelBox) -> str:
+    """Return the layer in which a box is outlined in the view of a volume."""
     return "test" if box.purpose == Purpose.TEST else str(box.state)
 
 
-def _said(box: LabelBox) -> str:
+def words_of(box: LabelBox) -> str:
+    """Say what a box is, where its outline is pointed at."""
     return f"box {box.id}, {box.state}: {box.why or box.reason}"
 
 
