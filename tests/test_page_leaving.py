@@ -1,10 +1,13 @@
 """Leaving a box: nothing is called done by mistake, every skip has a reason, and a dropped box holds nobody back."""
 
+import time
+
 import pytest
+from rondel.store import serving
 from rondel.store.project import open_project
 from rondel.store.records import State
 
-from .browser import Screen, Server
+from .browser import PATIENCE, Screen, Server
 
 ON = "(id) => rondel.sync.head.id !== id && rondel.sync.mirror?.ready"
 
@@ -14,6 +17,17 @@ def screen(chromium, server: Server) -> Screen:
     screen = Screen(chromium, server, box=server.painted.ids[0]).ready()
     screen.go((20, 24, 32))
     return screen
+
+
+def test_a_box_is_held_while_its_page_is_open_and_given_up_with_the_tab(screen: Screen):
+    here, folder = screen.shown, screen.server.folder
+    assert here in serving.boxes_on_pages(folder)
+    beside = screen.page.context.new_page()
+    screen.page.close()
+    deadline = time.monotonic() + PATIENCE / 1000
+    while here in serving.boxes_on_pages(folder):
+        assert time.monotonic() < deadline
+        beside.wait_for_timeout(50)
 
 
 def drop(screen: Screen) -> None:
