@@ -10,7 +10,7 @@ import typer
 
 from .. import __version__
 from ..store.errors import RondelError, UsageError
-from . import door, screens, verbs_label, verbs_models, verbs_round, verbs_serve, verbs_setup, words
+from . import door, screens, verbs_doctor, verbs_label, verbs_models, verbs_round, verbs_serve, verbs_setup, words
 
 Mistyped: type[Exception] = typer.BadParameter.__bases__[0]
 """The usage error of the click that typer brings along, wherever that is."""
@@ -85,6 +85,7 @@ for name, verb in {
     "simulate": verbs_round.simulate,
     "export": verbs_models.export,
     "config": verbs_setup.config,
+    "doctor": verbs_doctor.doctor,
     "demo": verbs_setup.demo,
 }.items():
     app.command(name)(verb)

@@ -1,0 +1,183 @@
+"""What will a prediction run on, why, and what would it cost? And is everything there that it needs?"""
+
+import math
+import os
+import shutil
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..store import models
+from ..store.box import Box, Tile, tiles
+from ..store.errors import RondelError
+from ..store.labels import label_chunks
+from ..store.project import Project
+from ..store.records import VolumeRecord
+from . import device, network
+from .loaded import load
+from .mapping import box_shape, region_of
+from .normalise import Normalisation
+from .predict import Predictor
+
+TRIED = 96
+"""Voxels a side of the piece that is predicted to measure the rate."""
+GB = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the answer."""
+
+    about: str
+    value: str
+    why: str = ""
+    good: bool = True
+    """False where something must be mended before a prediction can run."""
+
+
+def examine(project: Project, name: str, number: int | None = None) -> list[Finding]:
+    """Look at the machine and at a volume, and predict a piece of it with a model, or with the network that is planned.
+
+    Nothing is written. What cannot be done is a finding too.
+    """
+    record = project.volume_record(name)
+    found = [_database(project), _disk(project, record), _image(project, record)]
+    try:
+        chosen = device.choose(project.settings.predict)
+        predictor, of = _predictor(project, record, chosen, number)
+        found += [*_device(project, chosen), _memory_format(predictor), _network(predictor, of)]
+        found += _costs(project, record, predictor)
+    except RondelError as error:
+        found.append(Finding("prediction", str(error.message), error.hint, good=False))
+    return found
+
+
+def _database(project: Project) -> Finding:
+    said = project.database.connection.execute("PRAGMA quick_check").fetchone()[0]
+    good = said == "ok"
+    return Finding("project.db", "whole" if good else said, "" if good else "restore the newest of backups/", good)
+
+
+def _disk(project: Project, record: VolumeRecord) -> Finding:
+    """Compare what a map of the volume takes at most with what is free."""
+    keep = project.settings.predict.probabilities
+    layers = 2 + keep * len(project.classes)
+    most, free = record.box.voxels * layers * 8 / 7, shutil.disk_usage(project.folder).free
+    what = "classes, uncertainty and probabilities" if keep else "classes and uncertainty"
+    return Finding("disk", f"{free / GB:.1f} GB free", f"a map takes {most / GB:.2f} GB at most: {what}", most < free)
+
+
+def _image(project: Project, record: VolumeRecord) -> Finding:
+    """Read one chunk of the image."""
+    began = time.perf_counter()
+    try:
+        piece = Box.of_shape(record.shape).intersect(Box.of_shape(record.chunks))
+        read = project.open_volume(record.name).read(piece).nbytes
+    except (RondelError, OSError) as error:
+        return Finding("image", str(error), getattr(error, "hint", ""), good=False)
+    rate = read / (time.perf_counter() - began) / 1e6
+    return Finding("image", f"{record.dtype} {_by(record.shape)}", f"a chunk is read at {rate:.0f} MB/s")
+
+
+def _predictor(
+    project: Project, record: VolumeRecord, chosen: device.Device, number: int | None
+) -> tuple[Predictor, str]:
+    """Return a model's network, or where there is no model one with random weights: that is as fast."""
+    model = models.one(project.database, number) if number or models.champion(project.database) else None
+    if model:
+        return load(project, model.number).predictor, f"of model {model.number}"
+    device.prepare(chosen)
+    channels, classes = len(record.channels), len(project.classes)
+    plan = network.plan_network(project.settings.network, record.spacing_nm, record.shape, channels, classes)
+    return Predictor.load(plan, network.state(network.build(plan, 0)), chosen), "as round 1 will train it"
+
+
+def _device(project: Project, chosen: device.Device) -> list[Finding]:
+    settings = project.settings.predict
+    asked = f'[predict] device is "{settings.device}"'
+    why = asked if settings.device != "auto" else "torch finds CUDA" if chosen.type == "cuda" else "torch finds no CUDA"
+    precision = "bfloat16" if chosen.bfloat16 else "float32"
+    native = "multiplies bfloat16 natively" if chosen.bfloat16 else "does not multiply bfloat16 natively"
+    reason = f"the {'card' if chosen.type == 'cuda' else 'processor'} {native}"
+    return [
+        Finding("device", chosen.name, why),
+        Finding("precision", precision, reason if settings.precision == "auto" else "[predict] precision says so"),
+    ]
+
+
+def _memory_format(predictor: Predictor) -> Finding:
+    weights = [p for p in predictor.network.parameters() if p.ndim in device.LAST]
+    last = any(p.is_contiguous(memory_format=device.LAST[p.ndim]) and not p.is_contiguous() for p in weights)
+    why = "faster in these networks" if last else "convolutions this narrow are not safe channels last on a processor"
+    return Finding("memory format", "channels last" if last else "channels first", why)
+
+
+def _network(predictor: Predictor, of: str) -> Finding:
+    plan = predictor.plan
+    shape = f"{plan.name} {plan.dims}-D, {','.join(map(str, plan.filters))}"
+    return Finding("network", shape, f"{of}; sees {_by(plan.reach)} voxels around each, tiles read {_by(plan.halo)}")
+
+
+def _costs(project: Project, record: VolumeRecord, predictor: Predictor) -> list[Finding]:
+    """Cut the volume into tiles, measure the rate on a piece, and say what all of it and what a round takes."""
+    plan, settings = predictor.plan, project.settings
+    memory, chunks = settings.predict.memory_gb * GB, label_chunks(record.shape)
+    write = device.choose_tile(plan, record.shape, chunks, memory, predictor.device, record.box)
+    cut = list(tiles(record.shape, record.box, write, plan.halo, plan.stride))
+    largest = max(cut, key=lambda tile: tile.read.voxels)
+    need, waste = device.bytes_per_voxel(plan, predictor.device) * largest.read.voxels, _read(cut) / record.box.voxels
+    rate = _rate(project, record, predictor)
+    pool = settings.rank.candidates * math.prod(box_shape(project, record))
+    region = region_of(project, record).voxels
+    round_ = min(pool, region) if pool else region
+    return [
+        Finding("tile", f"{_by(write)}, {len(cut)} of them", f"reads {waste:.2f} times the voxels that it writes"),
+        Finding(
+            "memory",
+            f"{need / GB:.2f} GB a tile",
+            f"[predict] memory_gb is {settings.predict.memory_gb:g}; {_free_memory(predictor.device)}",
+        ),
+        Finding("rate", f"{rate / 1e6:.2f} million voxels/s", "measured on a piece of this volume"),
+        Finding("whole volume", _duration(record.box.voxels * waste / rate), f"{record.box.voxels:,} voxels"),
+        Finding("a round's candidates", _duration(round_ * waste / rate), f"{round_:,} voxels, by [rank] candidates"),
+    ]
+
+
+def _rate(project: Project, record: VolumeRecord, predictor: Predictor) -> float:
+    """Return voxels a second of a forward pass, the second of two: the first one sets up what the others use."""
+    side = [max(TRIED // s, 1) * s for s in predictor.plan.stride]
+    middle = [max((n - a) // 2, 0) // s * s for n, a, s in zip(record.shape, side, predictor.plan.stride)]
+    image = project.open_volume(record.name).read_reflected(Box.at(middle, side))
+    for _ in range(2):
+        began = time.perf_counter()
+        predictor.forward(image, Normalisation.of(record))
+        if predictor.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - began
+    return float(np.prod(side)) / seconds
+
+
+def _read(cut: list[Tile]) -> int:
+    return sum(tile.read.voxels for tile in cut)
+
+
+def _free_memory(chosen: device.Device) -> str:
+    if chosen.type == "cuda":
+        return f"the card has {torch.cuda.mem_get_info()[0] / GB:.1f} GB free"
+    try:
+        return f"{os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / GB:.1f} GB of memory are free"
+    except (ValueError, OSError):  # not told on macOS
+        return "how much is free is not known here"
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
