@@ -9,8 +9,10 @@ from rondel.store import project as projects
 from rondel.store import settings_file
 from rondel.store.project import open_project
 
-from .doors import Rondel, rondel  # noqa: F401
+from .doors import Rondel, rondel
 from .images import make_volume, texture
+
+__all__ = ["rondel"]
 
 SHAPE = (40, 150, 200)
 
