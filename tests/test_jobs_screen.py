@@ -38,7 +38,7 @@ def worked(project: Project) -> Path:
 def test_jobs_are_listed_with_how_they_ended_and_what_they_wrote(worked: Path) -> None:
     async def steps(host, pilot) -> None:
         shown = text_of(host)
-        assert "2    predict  ! failed" in shown and "no space; free some" in shown
+        assert "2     predict   ! failed" in shown and "no space; free some" in shown
         assert "Traceback\\x1b[31m" in shown and "\x1b" not in shown
         await pilot.press("down")
         await settle(pilot)

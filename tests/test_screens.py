@@ -483,3 +483,19 @@ def test_a_first_run_that_is_given_up_ends_the_screens(tmp_path: Path) -> None:
 
     asyncio.run(go())
     assert app.return_code in (None, 0) and not list(tmp_path.iterdir())
+
+
+def test_a_filter_that_finds_nothing_keeps_the_keys_and_is_cleared_by_escape(project, boxes) -> None:
+    async def steps(app, pilot) -> None:
+        panel = app.screen.query_one(BoxesPanel)
+        await pilot.press("slash")
+        await write(pilot, "nowhere")
+        await pilot.press("enter")
+        await until(pilot, lambda: "No box matches" in text_of(app))
+        assert panel in app.focused.ancestors_with_self
+        await pilot.press("escape")
+        await until(pilot, lambda: "○ proposed" in text_of(app) and app.focused is panel.table)
+        await pilot.press("down")
+        await until(pilot, lambda: panel.chosen == 2)
+
+    run(project, steps)

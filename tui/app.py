@@ -199,7 +199,7 @@ class RondelApp(App[None]):
 
         chain = [*(self.focused.ancestors_with_self if self.focused else ()), self.screen]
         texts = [node.HELP for node in chain if isinstance(getattr(node, "HELP", None), str)]
-        self.push_screen(Help(texts[0] if texts else ""))
+        self.push_screen(Help(texts[0] if texts else "", keys=isinstance(self.screen, MainScreen)))
 
     def action_leave(self) -> None:
         """Go back to the main screen; from there, leave. What is still being done is asked about."""

@@ -194,6 +194,8 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
             self._replace_rows(ids, rows)
         self._ids, self._rows = ids, plain
         self._caption(shown)
+        if shown and self.has_focus:
+            self.table.focus()
         if self.chosen not in ids:
             self.chosen = ids[0] if ids else None
         self._waited = self._waits(self.chosen)
@@ -230,6 +232,7 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
         snapshot, view = self.snapshot, self.view
         assert snapshot is not None
         self.set_class(not shown, "-empty")
+        self.can_focus = not shown  # so that its words can be jumped to, and have their help
         if not shown:
             self.query_one(Static).update(Content(_nothing(snapshot, view)))
         number = view.round or (snapshot.round.number if snapshot.round else None)

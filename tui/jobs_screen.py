@@ -27,7 +27,8 @@ MOST = 300
 """Jobs that are listed, the newest ones."""
 GPU_SECONDS = 2.0
 LOG_SECONDS = 1.0
-HEADS = ("job", "kind", "state", "began", "took", "what")
+COLUMNS = {"job": 4, "kind": 8, "state": 11, "began": 16, "took": 7, "what": 80}
+"""How wide each is: states change while they are looked at."""
 STATES = {
     JobState.QUEUED: ("…", "dim"),
     JobState.RUNNING: ("▶", "bold"),
@@ -84,8 +85,8 @@ Memory and use of NVIDIA cards stand above the jobs, where the extra `rondel[gpu
 
     def on_mount(self) -> None:
         table = self.query_one(DataTable)
-        for head in HEADS:
-            table.add_column(Text(head), key=head)
+        for head, width in COLUMNS.items():
+            table.add_column(Text(head), key=head, width=width)
         self._list()
         table.focus()
         self._ask_gpus()
@@ -146,9 +147,9 @@ Memory and use of NVIDIA cards stand above the jobs, where the extra `rondel[gpu
     def _update(self) -> None:
         table = self.query_one(DataTable)
         for job in self.snapshot.jobs[:MOST]:
-            for head, cell in zip(HEADS, cells(job)):
+            for head, cell in zip(COLUMNS, cells(job)):
                 if table.get_cell(str(job.id), head) != cell:
-                    table.update_cell(str(job.id), head, cell, update_width=True)
+                    table.update_cell(str(job.id), head, cell)
         self.refresh_bindings()
 
     def _describe(self) -> None:

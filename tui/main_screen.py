@@ -165,7 +165,7 @@ class MainScreen(Screen[None]):
         self._lay_out(self.app.size)
         self.query_one(LogPanel).say(self._log)
         self.show(self.snapshot)
-        self.query_one(BoxesPanel).table.focus()
+        _focus_inside(self.query_one(BoxesPanel))
 
     def on_resize(self, event: Resize) -> None:
         self._lay_out(event.size)
@@ -198,7 +198,7 @@ class MainScreen(Screen[None]):
             panel.show(snapshot)  # type: ignore[attr-defined]
         self._number_panels()
         if self.focused is None:  # a list that was empty cannot keep the focus
-            self.query_one(BoxesPanel).table.focus()
+            _focus_inside(self.query_one(BoxesPanel))
         self.refresh_bindings()
 
     def say(self, lines: list[Line]) -> None:

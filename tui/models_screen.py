@@ -16,6 +16,7 @@ from ..store.records import Model
 from . import actions, words
 from .dialogs import AskLine, Confirm
 from .export_dialog import ExportDialog
+from .filled import fill
 from .key_line import KeyLine
 from .messages import Act, Said
 from .model_detail import comparison, detail
@@ -154,14 +155,11 @@ Every version that was trained; none is ever overwritten. The champion (★) is 
 
     def _list(self, snapshot: Snapshot, cursor: int) -> None:
         table = self.query_one(DataTable)
-        table.clear(columns=True)
         names = [words.plain(c.name, 14) for c in snapshot.classes[1:]]
         interval = f"±{100 * snapshot.settings.test.interval:.0f} %"
         heads = ("model", "", "parent", "round", "boxes", "Dice", interval, *names, "steps", "time", "loss", "MB", "")
-        for head in heads:
-            table.add_column(Text(head))
-        for model in snapshot.models:
-            table.add_row(*(Text(cell) for cell in cells(snapshot, model)), key=str(model.number))
+        rows = [[Text(cell) for cell in cells(snapshot, model)] for model in snapshot.models]
+        fill(table, heads, rows, [str(model.number) for model in snapshot.models])
         table.move_cursor(row=max(0, min(cursor, len(snapshot.models) - 1)))
         self._describe()
 

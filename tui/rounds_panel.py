@@ -62,6 +62,9 @@ n/a with fewer than two of them. `enter` lists the boxes of a round.
         planned = snapshot.settings.rounds.planned
         self.border_subtitle = Content(f"{len(snapshot.rounds)} of {planned} planned") if snapshot.rounds else None  # type: ignore[assignment]
         self.set_class(not snapshot.rounds, "-empty")
+        self.can_focus = not snapshot.rounds
+        if snapshot.rounds and self.has_focus:
+            self.query_one(DataTable).focus()
         rows = [row(snapshot, entry) for entry in snapshot.rounds]
         if rows == self._rows:
             return

@@ -16,11 +16,13 @@ from ..store import settings_file
 from ..store.settings import Settings
 from . import words
 from .dialogs import AskLine
+from .filled import fill
 from .key_line import KeyLine
 from .messages import Ask, Said
 from .setting_rows import Setting, rows, to_toml
 from .snapshot import Snapshot
 
+HEADS = ("", "setting", "value", "default", "what it means")
 NOTHING = "No setting has these words."
 
 
@@ -69,11 +71,8 @@ with the next box, models from the next training on. None is ever removed, since
         yield KeyLine()
 
     def on_mount(self) -> None:
-        table = self.query_one(DataTable)
-        for head in ("", "setting", "value", "default", "what it means"):
-            table.add_column(Text(head))
         self._list()
-        table.focus()
+        self.query_one(DataTable).focus()
 
     def show(self, snapshot: Snapshot) -> None:
         """Show another state; the cursor stays on its setting."""
@@ -161,13 +160,11 @@ with the next box, models from the next training on. None is ever removed, since
         key = self._rows[at].key if 0 <= at < len(self._rows) else ""
         every = rows(self.settings)
         self._rows = [row for row in every if row.matches(self.query_one("#filter", Input).value)]
-        table.clear()
-        for row in self._rows:
-            table.add_row(*cells(row), key=row.key)
         keys = [row.key for row in self._rows]
+        fill(table, HEADS, [cells(row) for row in self._rows], keys)
         table.move_cursor(row=keys.index(key) if key in keys else 0)
         changed = sum(row.changed for row in every)
-        title = f"Settings · {words.plain(self.snapshot.name, 40)} · {changed} differ from their default"
+        title = f"Settings · {words.plain(self.snapshot.name, 40)} · {changed} not at the default"
         self.query_one("#title", Static).update(Content(title))
         self._describe()
 
