@@ -1,6 +1,7 @@
 """The main screen: what it shows of a project, and what each key does to it."""
 
 import asyncio
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,9 @@ from rondel.store.project import Project
 from rondel.store.records import JobState, LabelBox, Progress, Purpose, RoundState, State
 from rondel.tui.app import RondelApp
 from rondel.tui.boxes_panel import BoxesPanel
+from rondel.tui.jobs_screen import JobsScreen
 from rondel.tui.main_screen import PANELS, MainScreen, layout_for
+from rondel.tui.messages import Act
 from rondel.tui.wizard import Wizard
 from textual.geometry import Size
 from textual.widgets import DataTable
@@ -412,6 +415,27 @@ def test_leaving_asks_only_while_something_is_being_done(project, boxes) -> None
         await until(pilot, lambda: not app.is_running)
 
     run(project, steps)
+
+
+def test_an_answer_for_a_screen_that_was_closed_meanwhile_is_left_aside(project, boxes) -> None:
+    closed = threading.Event()
+
+    def read(project) -> str:
+        closed.wait()
+        return "a line of the log"
+
+    async def steps(app, pilot) -> None:
+        await pilot.press("J")
+        await until(pilot, lambda: isinstance(app.screen, JobsScreen))
+        screen = app.screen
+        answered = []
+        screen.post_message(Act(read, lambda text: (answered.append(text), screen._show_log(1, text))))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, MainScreen) and not screen.is_running)
+        closed.set()
+        await until(pilot, lambda: answered)
+
+    assert run(project, steps).return_code in (None, 0)
 
 
 def test_the_palette_does_what_has_no_key(project, boxes) -> None:

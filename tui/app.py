@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.theme import Theme
 
@@ -157,13 +159,15 @@ class RondelApp(App[None]):
     @work
     async def on_ask(self, message: Ask) -> None:
         try:
-            message.then(await asyncio.to_thread(message.question))
+            found = await asyncio.to_thread(message.question)
         except FAILURES as error:
             known = words.known(error)
             if message.failed:
-                message.failed(known.message, known.hint)
+                _answer(message.failed, known.message, known.hint)
             else:
                 self._say(Said(known.message, known.hint, mistake=True))
+        else:
+            _answer(message.then, found)
 
     def on_copy_text(self, message: CopyText) -> None:
         self.copy_to_clipboard(message.text)
@@ -239,7 +243,7 @@ class RondelApp(App[None]):
         finally:
             self.pending -= asked
         if message.then:
-            message.then(found)
+            _answer(message.then, found)
         elif isinstance(found, str):
             self._say(Said(found))
 
@@ -282,6 +286,12 @@ class RondelApp(App[None]):
     def _show_problem(self, request: Request, text: str) -> None:
         for panel in self._previews():
             panel.show_problem(request, text)
+
+
+def _answer(then: Callable, *found: Any) -> None:
+    """Hand an answer to who asked; a screen that was closed meanwhile has lost its parts, and wants none."""
+    with suppress(NoMatches):
+        then(*found)
 
 
 def _with_project(folder: Path, action: Callable) -> Any:
