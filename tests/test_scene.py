@@ -88,6 +88,9 @@ def test_a_box_fills_its_panel_and_is_looked_at_through_a_voxel(seen):
     state = scene.box_scene(box_view(seen, add_box(seen, Box((4, 8, 8), (20, 40, 24)))))
     assert list(state.position) == [11, 23, 15]
     assert 32 / state.cross_section_scale == pytest.approx(scene.PANEL * scene.FILLED)
+    tall = scene.box_scene(box_view(seen, add_box(seen, Box((0, 8, 8), (20, 16, 24)))))
+    z, _, x = tall.dimensions.scales
+    assert 20 * z / x / tall.cross_section_scale == pytest.approx(scene.PANEL * scene.FILLED)
     flat = scene.box_scene(box_view(seen, add_box(seen, Box((7, 0, 0), (8, 64, 64)))))
     assert str(flat.layout.to_json()) == "xy"
     assert flat.position[0] == 7

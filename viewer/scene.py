@@ -105,7 +105,8 @@ def _state(view: View, region: Box, *, flat: bool) -> ng.ViewerState:
     # a voxel's centre, so that no cross section lies between two voxels
     state.position = [(a + b - 1) // 2 for a, b in zip(region.start, region.stop)]
     extents = [n * s / min(spacing) for n, s in zip(region.shape, spacing)]
-    state.cross_section_scale = max(extents[1:]) / (FILLED * (WHOLE if flat else PANEL))
+    shown = extents[1:] if flat else extents  # all of it, in every cross section
+    state.cross_section_scale = max(shown) / (FILLED * (WHOLE if flat else PANEL))
     state.projection_scale = 2 * max(extents)
     state.layout = "xy" if flat else "4panel"
     state.show_default_annotations = False
