@@ -13,6 +13,7 @@ import asyncio
 import functools
 import logging
 import os
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -101,16 +102,17 @@ class _Flight:
 
     def start(self, tile: Tile) -> None:
         needs = {"GPU": 1} if self.engine.gpus else None
-        future = self.engine.client.submit(compute_tile, self.plan, tile, pure=False, resources=needs)
+        call = pickle.dumps((compute_tile, self.plan, tile))
+        future = self.engine.client.submit(_caller(), call, pure=False, resources=needs)
         self.tiles[future] = tile
         future.add_done_callback(self.ended.put)
 
-    def land(self) -> None:
-        """Record a tile that has ended, or wait a little for one; raises what it failed with."""
+    def land(self) -> bool:
+        """Record a tile that has ended, waiting a little for one; returns whether there was one, raises its error."""
         try:
             future = self.ended.get(timeout=POLL_SECONDS)
         except Empty:
-            return
+            return False
         tile = self.tiles.pop(future)
         try:
             bins = future.result(timeout=GATHER_SECONDS)
@@ -119,23 +121,36 @@ class _Flight:
                 raise
             self.tiles[future] = tile  # its worker was lost with the answer: it is computed again
             future.add_done_callback(self.ended.put)
-        except (CancelledError, KilledWorker) as error:
+        except (CancelledError, KilledWorker, ImportError, AttributeError) as error:
             raise _named(error, tile, self.engine.client) from error
         else:
             self.record(tile, bins)
+        return True
 
     def settle(self) -> None:
         """Let workers end what they are at, so that none writes when the run is over; the rest is withdrawn."""
         while self.tiles:
             with suppress(Exception):  # the run has failed already, and says with what
-                self._withdraw()
-            with suppress(Exception):
-                self.land()
+                if not self.land():
+                    self._withdraw()
 
     def _withdraw(self) -> None:
         processing: Any = self.engine.client.processing()
         held = {key for keys in processing.values() for key in keys}
         self.engine.client.cancel([f for f in self.tiles if f.key not in held and not f.done()])
+
+
+def _caller() -> Callable[[bytes], Any]:
+    """Make a function that dask sends by value, being no module's.
+
+    One that a worker had to import would, where that fails, take the worker out of the cluster without a word.
+    """
+
+    def compute(call: bytes) -> Any:
+        function, *arguments = pickle.loads(call)  # noqa: S301
+        return function(*arguments)
+
+    return compute
 
 
 _OPENING, _COMPUTING = threading.Lock(), threading.Lock()
@@ -235,6 +250,8 @@ def _named(error: Exception, tile: Tile, client: Client) -> RondelError:
     if isinstance(error, KilledWorker):
         deaths = error.allowed_failures + 1
         return RondelError(f"{deaths} workers died over tile {tile.write}", "lower [predict] memory_gb; see their logs")
+    if isinstance(error, (ImportError, AttributeError)):
+        return RondelError(f"a worker has another rondel, or none: {error}", "install the same one for every worker")
     return _gone(client)
 
 
