@@ -81,6 +81,10 @@ def test_images_of_a_folder_are_offered(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert first_run.offer(tmp_path) == ["a.ome.zarr", "b.TIF"]
     assert first_run.offer(tmp_path / "none") == []
+    (tmp_path / "cells").mkdir()
+    assert first_run.offer(tmp_path / "cells") == ["../a.ome.zarr", "../b.TIF"]
+    (tmp_path / "cells" / "paper.pdf").touch()
+    assert first_run.offer(tmp_path / "cells") == []
 
 
 @pytest.mark.parametrize(
@@ -110,16 +114,17 @@ def test_classes_without_a_name_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "classes",
+    ("classes", "said"),
     [
-        [("background", "#808080")],
-        [("a", "#808080"), ("a", "#ff0000")],
-        [("a", "#808080"), ("b", "red")],
-        [("a", "#808080"), ("b\x1b", "#ff0000")],
+        ([("background", "#808080")], "two classes at least"),
+        ([("a", "#808080"), ("b", "#ffffff"), ("a", "#ff0000")], "classes 1 and 3 have the same name"),
+        ([("a", "#808080"), ("b", "red")], "colour of class 2"),
+        ([("", "#808080"), ("b", "#ff0000"), ("c", "#00ff00")], "class 1 has no name"),
+        ([("a", "#808080"), ("b\x1b", "#ff0000")], "name"),
     ],
 )
-def test_classes_that_will_not_do_are_refused(classes) -> None:
-    with pytest.raises((UsageError, SettingsError)):
+def test_classes_that_will_not_do_are_refused_in_words_of_the_page(classes, said: str) -> None:
+    with pytest.raises((UsageError, SettingsError), match=said):
         first_run.check_classes(classes)
 
 
@@ -134,14 +139,20 @@ def test_voxel_sizes_are_read(text: str, size) -> None:
     ("text", "unit"), [("", "nanometer"), ("1,2,3", None), ("a", "nanometer"), ("0,1,1", "nanometer")]
 )
 def test_voxel_sizes_that_will_not_do_are_refused(text: str, unit) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as refused:
         first_run.check_spacing(text, unit)
+    assert "--" not in f"{refused.value}"
 
 
 def test_a_project_goes_beside_the_images_and_not_among_them(tmp_path: Path) -> None:
     assert first_run.default_folder(tmp_path, "scan") == tmp_path
     (tmp_path / "scan.npy").touch()
     assert first_run.default_folder(tmp_path, "scan") == tmp_path / "scan"
+
+
+def test_the_folder_that_is_proposed_is_named_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert first_run.default_folder(Path(), "scan") == tmp_path
 
 
 def test_a_project_is_made_as_it_was_planned(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Which classes will there be, and in which colours? Rows of a name and a colour."""
 
-import re
 from typing import ClassVar
 
 from textual import on
@@ -10,9 +9,8 @@ from textual.color import Color
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Label
 
-from .first_run import new_colour
+from .first_run import COLOUR, new_colour
 
-COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 MOST = 9
 
 

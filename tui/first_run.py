@@ -21,6 +21,7 @@ THICK = 4.0
 """Sections this many times thicker than a pixel are predicted one by one, as "auto" of [network] dims does it."""
 ENDINGS = (".ome.zarr", ".zarr", ".tif", ".tiff", ".btf", ".npy")
 MOST_OFFERED = 50
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 Spacing = tuple[float, float, float]
 
 
@@ -85,12 +86,13 @@ class Started:
 
 
 def offer(folder: Path) -> list[str]:
-    """List the images that lie in a folder, by their names' endings."""
+    """List the images that lie in a folder or, in an empty one, beside it: by their names' endings."""
     try:
-        names = sorted(path.name for path in folder.iterdir() if path.name.lower().endswith(ENDINGS))
+        if folder.is_dir() and _is_empty(folder):
+            return [f"../{name}" for name in _images(folder.resolve().parent)]
+        return _images(folder)
     except OSError:
         return []
-    return names[:MOST_OFFERED]
 
 
 def look(image: str, axes: str | None = None) -> Found:
@@ -138,22 +140,38 @@ def recommend(shape: Sequence[int], spacing: Sequence[float]) -> Advice:
 
 
 def check_classes(classes: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return the classes that have a name; raises SettingsError or UsageError saying what is wrong with them."""
-    named = tuple((name.strip(), colour.strip()) for name, colour in classes if name.strip())
-    if len(named) < 2:
+    """Return the classes up to the last that has a name; raises UsageError or SettingsError saying what is wrong."""
+    written = [(name.strip(), colour.strip()) for name, colour in classes]
+    while written and not written[-1][0]:
+        written.pop()
+    if len(written) < 2:
         raise UsageError(
             "two classes at least are needed", "the first is everything else, the second what you look for"
         )
-    listed = [{"value": k + 1, "name": name, "colour": colour} for k, (name, colour) in enumerate(named)]
+    names = [name for name, _ in written]
+    for value, (name, colour) in enumerate(written, 1):
+        if not name:
+            raise UsageError(f"class {value} has no name", "name it, or move those after it up: values have no gaps")
+        if names.index(name) != value - 1:
+            raise UsageError(f"classes {names.index(name) + 1} and {value} have the same name", "give each its own")
+        if not COLOUR.fullmatch(colour):
+            raise UsageError(f"the colour of class {value} is no #rrggbb", "write it like #d55e00")
+    listed = [{"value": k + 1, "name": name, "colour": colour} for k, (name, colour) in enumerate(written)]
     settings_file.parse({"class": listed}, "classes")
-    return named
+    return tuple(written)
 
 
 def check_spacing(text: str, unit: str | None) -> Spacing:
     """Read z, y, x (or y, x of one section); raises UsageError when that is no voxel size."""
-    values = parse.spacing(text.replace(" ", ",").replace(",,", ",")) if text.strip() else None
+    example = "give it as z,y,x, each above 0, for example 50,4,4"
+    if not text.strip():
+        raise UsageError("the voxel size is missing", example)
+    try:
+        values = parse.spacing(text.replace(" ", ",").replace(",,", ","))
+    except UsageError:
+        values = None
     if values is None:
-        raise UsageError("the voxel size is missing", "give it as z,y,x, for example 50,4,4")
+        raise UsageError(f"'{text.strip()}' is no voxel size", example)
     if not unit:
         raise UsageError("the unit of the voxel size is missing", "choose one")
     return (values[-2] if len(values) == 2 else values[0], values[-2], values[-1])
@@ -161,8 +179,8 @@ def check_spacing(text: str, unit: str | None) -> Spacing:
 
 def default_folder(here: Path, volume: str) -> Path:
     """Propose where the project goes: here if nothing is here yet, else a folder named after the volume."""
-    empty = not here.exists() or not any(path.name[0] != "." for path in here.iterdir())
-    return here if empty else here / volume
+    place = here.resolve()
+    return place if _is_empty(place) else place / volume
 
 
 def create(plan: Plan) -> Started:
@@ -195,6 +213,14 @@ def follow(started: Started) -> tuple[Job, Progress | None]:
 def new_colour(index: int) -> str:
     """Return the colour that the class of this index has by default."""
     return COLOURS[index % len(COLOURS)]
+
+
+def _images(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.lower().endswith(ENDINGS))[:MOST_OFFERED]
+
+
+def _is_empty(folder: Path) -> bool:
+    return not folder.exists() or not any(path.name[0] != "." for path in folder.iterdir())
 
 
 def _found_zarr(metadata, name: str) -> Found:

@@ -134,7 +134,7 @@ class Wizard(ModalScreen[Path | None]):
                 yield Input("0", id="time", type="integer")
             yield Static(id="spacing-sentence", classes="sentence", markup=False)
             with Horizontal(id="spacing-row"):
-                yield Input(placeholder="50,4,4", id="spacing")
+                yield Input(placeholder="for example 50,4,4", id="spacing")
                 yield Select([(unit, unit) for unit in dict.fromkeys(UNITS)], id="unit", prompt="unit")
 
     def _project_page(self) -> ComposeResult:
@@ -245,8 +245,9 @@ class Wizard(ModalScreen[Path | None]):
         if self._found is None:
             return
         spacing, unit = self._level.spacing, self._found.unit
-        said = "The image says the voxel size" if spacing and unit else "The image does not say its voxel size"
-        self.query_one("#spacing-sentence", Static).update(f"{said}: z,y,x and unit.")
+        known = "The voxel size as the image says it, z,y,x, and its unit:"
+        unknown = "The image does not say its voxel size: write it as z,y,x, and choose the unit:"
+        self.query_one("#spacing-sentence", Static).update(known if spacing and unit else unknown)
         self.query_one("#spacing", Input).value = ",".join(f"{v:g}" for v in spacing) if spacing else ""
         self.query_one("#unit", Select).value = unit if unit in UNITS else Select.NULL
 
