@@ -120,7 +120,8 @@ class RondelApp(App[None]):
     async def _start_server(self, main: MainScreen) -> None:
         main.starting_server(True)
         await self._perform(Act(actions.start_server))
-        main.starting_server(False)
+        if self.is_running:
+            main.starting_server(False)
 
     # What threads say.
 

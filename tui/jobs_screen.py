@@ -175,9 +175,9 @@ Memory and use of NVIDIA cards stand above the jobs, where the extra `rondel[gpu
 
     def _show_log(self, id: int, text: str) -> None:
         """Write a job's log; of one that is shown already only what is new."""
-        log = self.query_one(Log)
         if not self.is_attached or self.job is None or self.job.id != id:
             return
+        log = self.query_one(Log)
         shown, before = self._shown
         if shown == id and text.startswith(before):
             new = text[len(before) :]

@@ -137,14 +137,17 @@ with the next box, models from the next training on. None is ever removed, since
         self.app.push_screen(AskLine(question, hint, value, empty=True), answered)
 
     def _change(self, setting: Setting, typed: str) -> None:
-        """Write a value; one that is refused is asked again, with the reason."""
+        """Write a value; one that is refused is asked again, with the reason, unless this screen was closed since."""
 
         def changed(settings: Settings) -> None:
-            self.post_message(Said(f"{setting.key} = {words.plain(typed, 60)}"))
+            self.app.post_message(Said(f"{setting.key} = {words.plain(typed, 60)}"))
             self._show_settings(settings)
 
         def refused(message: str, hint: str) -> None:
-            self._ask(setting, typed, message)
+            if self.is_attached:
+                self._ask(setting, typed, message)
+            else:
+                self.app.post_message(Said(message, hint, mistake=True))
 
         file = Path(self.snapshot.folder) / "project.toml"
         change = partial(settings_file.change, file, setting.key, to_toml(setting, typed))
