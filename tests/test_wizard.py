@@ -43,7 +43,7 @@ def stop_jobs(folder: Path) -> None:
 def test_a_project_is_made_with_keys_alone(here: Path) -> None:
     async def steps(host, pilot) -> None:
         assert "No project is here yet" in text_of(host) and "plain [b].npy" in text_of(host)
-        await pilot.press("tab", "down", "down", "down", "enter")
+        await pilot.press("tab", "down", "down", "enter")
         await settle(pilot)
         shown = text_of(host)
         assert "2 of 4" in shown and "16 × 64 ×" in shown and "It is read where it is" in shown

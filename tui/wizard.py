@@ -212,6 +212,7 @@ class Wizard(ModalScreen[Path | None]):
         offered = self.query_one("#offered", OptionList)
         offered.add_options(Option(Text(words.plain(name)), id=name) for name in names)
         offered.display = bool(names)
+        offered.highlighted = 0 if names else None  # enter takes it
 
     def _look(self) -> None:
         image, axes = self.query_one("#path", Input).value, self.query_one("#axes", Input).value
