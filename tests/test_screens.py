@@ -15,8 +15,9 @@ from rondel.store.records import JobState, LabelBox, Progress, Purpose, RoundSta
 from rondel.tui.app import RondelApp
 from rondel.tui.boxes_panel import BoxesPanel
 from rondel.tui.jobs_screen import JobsScreen
+from rondel.tui.log_panel import LogPanel
 from rondel.tui.main_screen import PANELS, MainScreen, layout_for
-from rondel.tui.messages import Act
+from rondel.tui.messages import Act, Said
 from rondel.tui.wizard import Wizard
 from textual.geometry import Size
 from textual.widgets import DataTable
@@ -96,6 +97,9 @@ def test_done_skip_and_reopen_move_the_box_and_the_cursor_goes_on(project, boxes
         panel = app.screen.query_one(BoxesPanel)
         assert panel.chosen == 1
         await pilot.press("d")
+        await until(pilot, lambda: "Nothing is painted in box 1" in text_of(app))
+        assert state_of(project, boxes[0]) == State.PROPOSED
+        await pilot.press("y")
         await until(pilot, lambda: panel.chosen == 2)
         assert state_of(project, boxes[0]) == State.DONE
         await pilot.press("s")
@@ -116,6 +120,17 @@ def test_done_skip_and_reopen_move_the_box_and_the_cursor_goes_on(project, boxes
         "box 2 is skipped: out of focus",
         "box 2 is open",
     ]
+
+
+def test_a_painted_box_is_done_without_a_question(project, boxes) -> None:
+    with open_journal(project) as journal:
+        journal.write(stroke(boxes[0].box, 2, 1, person="ann", box=1))
+
+    async def steps(app, pilot) -> None:
+        await pilot.press("d")
+        await until(pilot, lambda: state_of(project, boxes[0]) == State.DONE)
+
+    run(project, steps)
 
 
 def test_escape_leaves_a_skip_undone(project, boxes) -> None:
@@ -336,6 +351,35 @@ def test_a_box_is_opened_in_the_page(project, boxes, keys, box) -> None:
     assert said(app) == [f"box {box} is shown in the page that you have open"]
 
 
+@pytest.mark.parametrize("key", ["o", "space"])
+def test_the_link_comes_to_the_front_of_a_narrow_terminal_while_nobody_has_the_page_open(project, boxes, key) -> None:
+    async def steps(app, pilot) -> None:
+        await pilot.press("1", key)
+        await until(pilot, lambda: said(app))
+        assert (f":{server.port}/open/" in text_of(app)) == (not server.people)
+
+    with small_server(project.folder) as server:
+        server.people = []
+        run(project, steps, (100, 30))
+        server.people = [{"person": "ann", "box": 2}]
+        run(project, steps, (100, 30))
+
+
+def test_lines_of_the_log_are_as_wide_as_the_panel_however_they_came(project, boxes) -> None:
+    line = "a line of the log that is longer than twenty cells"
+
+    async def steps(app, pilot) -> None:
+        app.post_message(Said(line))
+        await until(pilot, lambda: said(app))
+        for size in ((80, 24), (180, 50)):
+            await pilot.resize_terminal(*size)
+            await pilot.press("8")
+            await until(pilot, lambda: line in text_of(app))
+            assert not app.screen.query_one(LogPanel).show_horizontal_scrollbar
+
+    run(project, steps, (100, 30))
+
+
 def test_an_empty_project_says_what_is_next(tmp_path: Path) -> None:
     from rondel.store import project as projects
 
@@ -459,6 +503,9 @@ def test_space_trains_the_next_model_and_proposes_the_next_boxes(tmp_path: Path)
     async def steps(app, pilot) -> None:
         assert "train model 1 on 2 new boxes; 1 box still waits" in text_of(app)
         await pilot.press("space")
+        await until(pilot, lambda: "1 box waits to be labelled" in text_of(app))
+        assert not app.snapshot.running
+        await pilot.press("y")
         await until(pilot, lambda: app.snapshot.running)
         assert "while job" in text_of(app)
         await until(pilot, lambda: app.snapshot.champion)

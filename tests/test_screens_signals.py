@@ -156,6 +156,8 @@ def test_killed_screens_leave_a_project_that_shows_the_same_again(terminals, fol
     terminal = show(terminals, folder)
     terminal.until("origin")
     os.write(terminal.master, b"d")
+    terminal.until("Nothing is painted in box 1")
+    os.write(terminal.master, b"y")
     terminal.until("box 1 is done")
     terminal.process.kill()
     terminal.process.wait()

@@ -170,6 +170,8 @@ def test_a_round_from_the_first_run_to_the_second_model_with_keys_alone(chromium
         painted |= [label(shown, page, box_of(text), "Space")]
         shown.shows("train model 2 on 1 new box")
         shown.press("Space")
+        shown.shows("1 box waits to be labelled")
+        shown.press("y")
         shown.shows("round 3 of 10, labelling")
         shown.press("M")
         shown.shows("2 models")

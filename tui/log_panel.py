@@ -1,11 +1,13 @@
 """What happened while these screens were open? One line each, errors with their hint."""
 
+from collections import deque
 from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
+from textual.events import Resize
 from textual.screen import Screen
 from textual.widgets import RichLog
 
@@ -27,11 +29,17 @@ the jobs screen, `J`.
 """
 
     DEFAULT_CSS = """
-    LogPanel { background: transparent; padding: 0 1; overflow-y: auto; scrollbar-size-vertical: 1; }
+    LogPanel {
+        background: transparent; padding: 0 1; overflow-x: hidden; overflow-y: auto;
+        scrollbar-gutter: stable; scrollbar-size-vertical: 1;
+    }
     """
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes, max_lines=MOST, wrap=True, markup=False, min_width=20)
+        self._said: deque[Line] = deque(maxlen=MOST)
+        self._width: int | None = None
+        """Of the lines as they were broken; a panel that is hidden has none, and keeps this one."""
 
     def on_mount(self) -> None:
         self.border_title = Content("Log")  # type: ignore[assignment]
@@ -40,7 +48,18 @@ the jobs screen, `J`.
     def say(self, lines: Iterable[Line]) -> None:
         for moment, said in lines:
             self.border_subtitle = Content("")  # type: ignore[assignment]
-            self.write(_text(moment, said))
+            self._said.append((moment, said))
+            self.write(_text(moment, said), width=self._width)
+
+    def on_resize(self, event: Resize) -> None:
+        """Break all lines anew where the width is another one."""
+        width = self.scrollable_content_region.width
+        if width in (0, self._width):
+            return
+        self._width = width
+        self.clear()
+        for moment, said in self._said:
+            self.write(_text(moment, said), width=width)
 
 
 def _text(moment: float, said: Said):

@@ -101,7 +101,7 @@ class MainScreen(Screen[None]):
         &.-narrow {
             TabLine { display: block; }
             #work, #right, #bottom, #preview, #progress { display: none; width: 1fr; height: 1fr; }
-            #box { height: 8; }
+            #box { height: 10; max-height: 40%; }
             #rounds { height: 8; }
             #curve { height: 1fr; }
             #bottom { layout: vertical; }
@@ -254,8 +254,27 @@ class MainScreen(Screen[None]):
         step = next_step(self.snapshot)
         if step.action is None:
             self.post_message(Said(step.words))
+        elif step.question:
+            self._ask(step.question, "train", Act(step.action))
         else:
             self.post_message(Act(step.action))
+            if step.opens:
+                self._lead_to_page()
+
+    def _ask(self, question: str, yes: str, act: Act) -> None:
+        """Do something only if the person is sure."""
+
+        def answered(sure: bool | None) -> None:
+            if sure:
+                self.post_message(act)
+
+        self.app.push_screen(Confirm(question, yes), answered)
+
+    def _lead_to_page(self) -> None:
+        """Show the link where it is hidden behind another tab while nobody has the page open."""
+        server = self.snapshot.server
+        if self.has_class("-narrow") and not (server and server.people):
+            self.action_jump("link")
 
     @on(LinkPanel.Clicked)
     def action_copy_link(self) -> None:
@@ -270,10 +289,17 @@ class MainScreen(Screen[None]):
 
     def action_open(self) -> None:
         self.post_message(Act(partial(actions.open_box, id=self.box.id if self.box else None)))
+        self._lead_to_page()
 
     def action_done(self) -> None:
-        if self.box:
-            self.post_message(Act(partial(actions.done, id=self.box.id)))
+        if self.box is None:
+            return
+        act = Act(partial(actions.done, id=self.box.id))
+        if self.box.id in self.snapshot.saves:
+            self.post_message(act)
+        else:
+            question = f"Nothing is painted in box {self.box.id}, so that it teaches and scores nothing. Is it done?"
+            self._ask(question, "it is done", act)
 
     def action_skip(self) -> None:
         box = self.box
@@ -310,12 +336,8 @@ class MainScreen(Screen[None]):
         if box is None:
             return
 
-        def answered(sure: bool | None) -> None:
-            if sure:
-                self.post_message(Act(partial(actions.protect, id=box.id)))
-
         question = f"Protect box {box.id} as a test box? It is never trained on from then on."
-        self.app.push_screen(Confirm(question, "protect it"), answered)
+        self._ask(question, "protect it", Act(partial(actions.protect, id=box.id)))
 
     def action_go_to(self) -> None:
         def answered(line: str | None) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from ..store import label_boxes
 from ..store.project import Project
 from ..store.records import State
 from . import words
-from .snapshot import Running, Snapshot
+from .snapshot import WAITING, Running, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,10 @@ class Step:
 
     words: str
     action: Callable[[Project], str] | None = None
+    opens: bool = False
+    """Whether it brings the page to a box."""
+    question: str = ""
+    """What is asked before."""
 
 
 def next_step(snapshot: Snapshot) -> Step:
@@ -27,15 +32,25 @@ def next_step(snapshot: Snapshot) -> Step:
         box, doing = snapshot.next_box, _doing(busy)
         if box is None:
             return Step(f"{doing}: nothing waits for you")
-        return Step(f"label box {box.id} while {doing}", partial(actions.open_box, id=box.id))
+        return Step(f"label box {box.id} while {doing}", partial(actions.open_box, id=box.id), opens=True)
     if snapshot.due.step == "add":
         adding = next((r for r in snapshot.running if r.job.kind == "import"), None)
         return Step(_doing(adding) if adding else f"add a volume at the command line: {snapshot.due.verb}")
     if snapshot.due.step == "label":
         first = snapshot.next_box
-        if first and first.state == State.OPEN:
-            return Step(f"go on with {snapshot.due.words.removeprefix('label ')}", actions.do_due)
-    return Step(snapshot.due.words, actions.do_due)
+        begun = first is not None and first.state == State.OPEN
+        said = f"go on with {snapshot.due.words.removeprefix('label ')}" if begun else snapshot.due.words
+        return Step(said, actions.do_due, opens=True)
+    return Step(snapshot.due.words, actions.do_due, question=_question(snapshot))
+
+
+def _question(snapshot: Snapshot) -> str:
+    """Ask before a model is trained while boxes wait: a key that led from box to box must not end the round."""
+    waiting = [box for box in snapshot.boxes if box.state in WAITING and label_boxes.asked_for(box)]
+    if snapshot.due.step != "train" or not waiting:
+        return ""
+    wait = words.counted(len(waiting), "box waits", "boxes wait")
+    return f"{wait} to be labelled ('o' opens the selected one). Train now all the same?"
 
 
 def _doing(running: Running) -> str:
