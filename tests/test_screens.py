@@ -16,6 +16,7 @@ from rondel.tui.app import RondelApp
 from rondel.tui.boxes_panel import BoxesPanel
 from rondel.tui.jobs_screen import JobsScreen
 from rondel.tui.log_panel import LogPanel
+from rondel.tui.log_panel import LogScreen
 from rondel.tui.main_screen import PANELS, MainScreen, layout_for
 from rondel.tui.messages import Act, Said
 from rondel.tui.wizard import Wizard
@@ -92,6 +93,16 @@ def test_number_keys_bring_every_panel_to_the_front_of_a_narrow_terminal(project
     run(project, steps, (80, 24))
 
 
+def test_the_number_of_the_log_opens_it_where_it_has_no_room_beside_the_others(project, boxes) -> None:
+    async def steps(app, pilot) -> None:
+        await pilot.press("8")
+        await until(pilot, lambda: isinstance(app.screen, LogScreen))
+        await pilot.press("escape", "4")
+        await until(pilot, lambda: app.focused in app.screen.query_one("#rounds").walk_children())
+
+    run(project, steps)
+
+
 def test_done_skip_and_reopen_move_the_box_and_the_cursor_goes_on(project, boxes) -> None:
     async def steps(app, pilot) -> None:
         panel = app.screen.query_one(BoxesPanel)
@@ -129,6 +140,16 @@ def test_a_painted_box_is_done_without_a_question(project, boxes) -> None:
     async def steps(app, pilot) -> None:
         await pilot.press("d")
         await until(pilot, lambda: state_of(project, boxes[0]) == State.DONE)
+
+    run(project, steps)
+
+
+def test_a_first_model_is_not_due_for_a_box_that_is_done_without_paint(project, boxes) -> None:
+    label_boxes.move(project.database, 2, State.OPEN, "ann")
+    label_boxes.move(project.database, 2, State.DONE, "ann")
+
+    async def steps(app, pilot) -> None:
+        assert "space   label box 1 of 'scan', test (2 boxes wait)" in text_of(app)
 
     run(project, steps)
 

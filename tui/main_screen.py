@@ -34,7 +34,7 @@ from .jobs_panel import JobsPanel
 from .key_line import KeyLine
 from .link_panel import LinkPanel
 from .log_panel import Line, LogPanel
-from .messages import Act, BoxChosen, CopyText, PreviewWanted, Said
+from .messages import Act, BoxChosen, CopyText, PreviewWanted, Said, ShowScreen
 from .next_step import next_step
 from .preview_panel import PreviewPanel
 from .rounds_panel import RoundsPanel
@@ -353,8 +353,8 @@ class MainScreen(Screen[None]):
 
     def action_jump(self, name: str) -> None:
         """Bring a panel to the front and focus it."""
-        if self.has_class("-medium", "-wide") and name == "log" and self.has_class("-medium"):
-            self.app.post_message(Said("the log is at 'l' in a terminal of this size"))
+        if name == "log" and self.has_class("-medium"):  # there it has no room beside the others
+            self.post_message(ShowScreen("log"))
             return
         self._tab = TabLine.tab_of(name)
         self._show_tab()
