@@ -15,8 +15,7 @@ from rondel.store.records import JobState, LabelBox, Progress, Purpose, RoundSta
 from rondel.tui.app import RondelApp
 from rondel.tui.boxes_panel import BoxesPanel
 from rondel.tui.jobs_screen import JobsScreen
-from rondel.tui.log_panel import LogPanel
-from rondel.tui.log_panel import LogScreen
+from rondel.tui.log_panel import LogPanel, LogScreen
 from rondel.tui.main_screen import PANELS, MainScreen, layout_for
 from rondel.tui.messages import Act, Said
 from rondel.tui.wizard import Wizard
