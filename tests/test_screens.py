@@ -20,7 +20,7 @@ from rondel.tui.main_screen import PANELS, MainScreen, layout_for
 from rondel.tui.messages import Act, Said
 from rondel.tui.wizard import Wizard
 from textual.geometry import Size
-from textual.widgets import DataTable
+from textual.widgets import DataTable, Input
 
 from .conftest import add_box, stroke
 from .screens import run, said, text_of, until, write
@@ -477,6 +477,18 @@ def test_leaving_asks_only_while_something_is_being_done(project, boxes) -> None
         await until(pilot, lambda: not app.pending)
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running)
+
+    run(project, steps)
+
+
+def test_two_keys_at_once_close_a_dialog_and_no_more(project, boxes) -> None:
+    async def steps(app, pilot) -> None:
+        await pilot.press("g", "2")
+        dialog = app.screen
+        dialog.query_one(Input).post_message(Input.Submitted(dialog.query_one(Input), "2"))
+        dialog.action_leave()
+        await until(pilot, lambda: not dialog.is_running)
+        assert isinstance(app.screen, MainScreen) and "Boxes of round 1" in text_of(app)
 
     run(project, steps)
 

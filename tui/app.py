@@ -17,6 +17,7 @@ from typing import Any
 
 from textual import work
 from textual.app import App, SystemCommand
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.css.query import NoMatches
 from textual.screen import Screen
@@ -215,6 +216,10 @@ class RondelApp(App[None]):
             self.push_screen(Confirm(question, "leave anyway"), lambda sure: self.exit() if sure else None)
         else:
             self.exit()
+
+    def pop_screen(self) -> AwaitComplete:
+        """Close the screen on top, but for the main one: of two keys at once each may close the same dialog."""
+        return AwaitComplete.nothing() if isinstance(self.screen, MainScreen) else super().pop_screen()
 
     def get_system_commands(self, screen: Screen) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
