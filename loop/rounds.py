@@ -91,14 +91,12 @@ def fresh_boxes(project: Project, boxes: Iterable[LabelBox] | None = None) -> li
         boxes = label_boxes.select(project.database, state=[State.DONE], purpose=Purpose.TRAIN)
     done = [box for box in boxes if box.state == State.DONE and box.purpose == Purpose.TRAIN]
     listed = models.models(project.database)
-    if not listed:
-        return done
-    newest = listed[-1]
+    seen, known = (listed[-1].edit, listed[-1].boxes) if listed else (0, ())
     return [
         box
         for box in done
-        if edits.last_number(project.database, box.id) > newest.edit
-        or (box.id not in newest.boxes and edits.replay(project.database, box.volume, box.box).any())
+        if edits.last_number(project.database, box.id) > seen
+        or (box.id not in known and edits.replay(project.database, box.volume, box.box).any())
     ]
 
 
