@@ -33,7 +33,7 @@ ENDLESS = {
     "predict.threads": "1",
 }
 
-TRAINING = ("round 1 of 10, training", "▶ round", "train model 1", "1 page open: bob (box 2)")
+TRAINING = ("round 1 of 10, training", "▶ train model 1", "1 page open: bob (box 2)")
 
 
 @pytest.fixture

@@ -72,8 +72,11 @@ def parts(snapshot: Snapshot) -> list[Part]:
     elif snapshot.edits:
         found.append(Part(f"✔ {words.counted(snapshot.edits, 'stroke')} saved", "✔ saved", "$success"))
     for running in snapshot.running[:1]:
-        percent = f"▶ {running.job.kind} {100 * running.share:.0f} %"
-        found.append(Part(percent, percent, "$primary"))
+        share = f"{100 * running.share:.0f} %"
+        doing = running.job.kind
+        if doing == "round" and running.progress:  # "round 9 %" would be taken for a round of the project
+            doing = words.plain(running.progress.stage, 30)
+        found.append(Part(f"▶ {doing} {share}", f"▶ {doing} {share}", "$primary"))
     current = snapshot.round
     if current:
         done, count = snapshot.progress.get(current.number, (0, 0))
