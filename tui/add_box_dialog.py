@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Checkbox, Input, Select, Static
+from textual.widgets import Input, Select, Static
 
 from ..store.box import ZYX, Box
 from ..store.errors import UsageError
@@ -16,6 +16,7 @@ from . import actions, words
 from .dialogs import FRAME
 from .messages import Act
 from .snapshot import Person, Snapshot
+from .toggles import Tick
 
 USUAL: ZYX = (32, 32, 32)
 
@@ -27,7 +28,7 @@ class AddBoxDialog(ModalScreen[Act | None]):
     DEFAULT_CSS = f"""
     AddBoxDialog {{ {FRAME}
         Select {{ margin-top: 1; }}
-        Checkbox {{ margin-top: 1; border: none; padding: 0; background: transparent; }}
+        Tick {{ margin-top: 1; border: none; padding: 0; background: transparent; }}
     }}
     """
 
@@ -46,7 +47,7 @@ class AddBoxDialog(ModalScreen[Act | None]):
                 options = [(words.plain(name, 40), name) for name in names]
                 yield Select(options, value=offered if offered in names else names[0], allow_blank=False, compact=True)
             yield Input(self._around_page(), placeholder="z0:z1,y0:y1,x0:x1   or   z,y,x", compact=True)
-            yield Checkbox("a test box: scored on, never trained on", compact=True)
+            yield Tick("a test box: scored on, never trained on", compact=True)
             yield Static(classes="hint")
 
     def on_mount(self) -> None:
@@ -73,7 +74,7 @@ class AddBoxDialog(ModalScreen[Act | None]):
             region = str(self._region())
         except UsageError:
             return  # the hint says what is wrong
-        test = self.query_one(Checkbox).value
+        test = self.query_one(Tick).value
         self.dismiss(Act(partial(actions.add_box, volume=self._record.name, region=region, test=test)))
 
     @property

@@ -36,6 +36,7 @@ from . import first_run, words
 from .class_rows import ClassRows
 from .first_run import Found, Plan, Started
 from .messages import Ask
+from .toggles import Choice
 
 PAGES = ("image", "volume", "classes", "project")
 TITLES = ("Which image?", "How is it read?", "Which classes?", "What is made")
@@ -141,9 +142,9 @@ class Wizard(ModalScreen[Path | None]):
         with VerticalScroll(id="project", classes="page", can_focus=False):
             yield Static(id="advice", classes="sentence", markup=False)
             with RadioSet(id="dims"):
-                yield RadioButton("as recommended", value=True, id="dims-auto")
-                yield RadioButton("2-D", id="dims-2")
-                yield RadioButton("3-D", id="dims-3")
+                yield Choice("as recommended", value=True, id="dims-auto")
+                yield Choice("2-D", id="dims-2")
+                yield Choice("3-D", id="dims-3")
             yield Static("Folder of the project:", classes="sentence")
             yield Input(id="folder")
             yield Static(id="summary", classes="sentence", markup=False)
