@@ -155,7 +155,9 @@ def test_a_first_model_is_not_due_for_a_box_that_is_done_without_paint(project, 
 
 def test_escape_leaves_a_skip_undone(project, boxes) -> None:
     async def steps(app, pilot) -> None:
-        await pilot.press("s", "x", "escape")
+        await pilot.press("s", "enter")
+        await until(pilot, lambda: "write it here first" in text_of(app))
+        await pilot.press("x", "escape")
         await pilot.pause()
         assert state_of(project, boxes[0]) == State.PROPOSED
 

@@ -64,6 +64,8 @@ class AskLine(ModalScreen[str | None]):
         event.stop()
         if event.value.strip() or self.empty:
             self.dismiss(event.value.strip())
+        else:
+            event.input.value, event.input.placeholder = "", "write it here first"
 
     def action_leave(self) -> None:
         self.dismiss(None)
