@@ -133,7 +133,7 @@ def main() -> None:
 
 def make_project(place: Path) -> Path:
     """Make a project whose training is due, with 10,000 boxes that are open beside the one that is labelled."""
-    from rondel.store import importers, label_boxes, ledger, settings_file
+    from rondel.store import label_boxes, ledger, settings_file
     from rondel.store import project as projects
     from rondel.store.box import Box
     from rondel.store.edits import Stroke, open_journal
