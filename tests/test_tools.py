@@ -53,7 +53,7 @@ def test_the_threshold_brush_paints_only_as_bright_as_it_started():
 
 
 def test_contrast_leaves_out_rare_intensities_and_what_is_no_number():
-    image = np.tile(np.float32([10, 30]), 500)
+    image = np.tile(np.array([10, 30], np.float32), 500)
     image[:4] = np.nan, np.inf, -1e6, 1e6
     assert tools.contrast(image) == 20
     assert tools.contrast(np.full(4, np.nan)) == 0
