@@ -402,6 +402,16 @@ def test_lines_of_the_log_are_as_wide_as_the_panel_however_they_came(project, bo
     run(project, steps, (100, 30))
 
 
+def test_what_is_done_from_another_screen_is_said_there(project, boxes) -> None:
+    async def steps(app, pilot) -> None:
+        await pilot.press("M")
+        await until(pilot, lambda: "0 models" in text_of(app))
+        app.post_message(Act(lambda project: "something was done"))
+        await until(pilot, lambda: [n.message for n in app._notifications] == ["something was done"])
+
+    run(project, steps)
+
+
 def test_an_empty_project_says_what_is_next(tmp_path: Path) -> None:
     from rondel.store import project as projects
 
@@ -507,7 +517,12 @@ def test_an_answer_for_a_screen_that_was_closed_meanwhile_is_left_aside(project,
         await until(pilot, lambda: isinstance(app.screen, JobsScreen))
         screen = app.screen
         answered = []
-        screen.post_message(Act(read, lambda text: (answered.append(text), screen._show_log(1, text))))
+
+        def show(text: str) -> None:
+            answered.append(text)
+            screen._show_log(1, text)
+
+        screen.post_message(Act(read, show))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, MainScreen) and not screen.is_running)
         closed.set()

@@ -252,6 +252,8 @@ class RondelApp(App[None]):
             _answer(message.then, found)
         elif isinstance(found, str):
             self._say(Said(found))
+            if not isinstance(self.screen, MainScreen):  # which alone shows the log's last line
+                self.notify(words.plain(found, 300), markup=False)
 
     def _say(self, said: Said) -> None:
         """Put a line into the log; a mistake is shown as a notice too."""
