@@ -221,7 +221,7 @@ def _remote(address: str) -> Iterator[Client]:
         why = str(error) or f"nothing within {CONNECT_SECONDS:.0f} s"
         why = "what is there speaks otherwise" if isinstance(error, MemoryError) else why
         raise UsageError(f"no scheduler answers at {address}: {why}", "see that it runs, and its address") from error
-    with Client(address, set_as_default=False) as client:
+    with Client(address, timeout=CONNECT_SECONDS, set_as_default=False) as client:
         yield client
 
 
