@@ -12,6 +12,7 @@ file system writes whole pages, so that machines would take back each other's ro
 import asyncio
 import functools
 import logging
+import math
 import os
 import pickle
 import threading
@@ -42,6 +43,14 @@ POLL_SECONDS = 0.25
 CONNECT_SECONDS = 5.0
 GATHER_SECONDS = 5.0
 LOCAL = "127.0.0.1"
+PATIENCE_SECONDS = 300.0
+CONFIG = {
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    # A nanny brings its worker back; dask would end one whose worker is away twice, this long from each other.
+    "distributed.deploy.lost-worker-timeout": "1000 days",
+}
+"""How workers on this machine differ from dask's habits."""
 
 
 @contextmanager
@@ -56,7 +65,8 @@ def connected(workers: int | None, scheduler: str | None, settings: PredictTable
             report("find workers", 0, 1, "workers")
             time.sleep(POLL_SECONDS)
         threads = _share(workers) if workers else min(worker["nthreads"] for worker in found)
-        yield Dask(client, settings.threads or threads, any(_gpus(worker) for worker in found))
+        patience = PATIENCE_SECONDS if workers else math.inf  # elsewhere workers may wait in a queue for hours
+        yield Dask(client, settings.threads or threads, any(_gpus(worker) for worker in found), patience)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +78,22 @@ class Dask:
     """Threads of one worker's computation."""
     gpus: bool = False
     """Whether there are workers that say they have GPUs; then only these get tiles, each one tile a GPU."""
+    patience: float = math.inf
+    """Seconds without any worker after which the run ends."""
 
     @property
     def workers(self) -> int:
         return sum(_gpus(worker) > 0 or not self.gpus for worker in _workers(self.client))
 
     def run(self, tiles: Iterable[Tile], plan: Plan, record: Record, cancelled: Callable[[], bool]) -> None:
-        waiting, flight = iter(tiles), _Flight(self, plan, record)
+        waiting, flight, seen = iter(tiles), _Flight(self, plan, record), time.monotonic()
         try:
             while True:
-                room = AHEAD * max(self.workers, 1) - len(flight.tiles)
+                workers = self.workers
+                seen = time.monotonic() if workers else seen
+                if time.monotonic() - seen > self.patience:
+                    raise RondelError("all workers are gone and none comes back", "the job's log says what ended them")
+                room = AHEAD * max(workers, 1) - len(flight.tiles)
                 for tile in islice(waiting, max(room, 0)):
                     flight.start(tile)
                 if not flight.tiles:
@@ -185,7 +201,7 @@ def _local(workers: int, settings: PredictTable) -> Iterator[Client]:
     }
     scheduler = {"cls": Scheduler, "options": {**common, "port": 0}}
     with (
-        dask.config.set({f"distributed.{who}.http.routes": [] for who in ("scheduler", "worker")}),
+        dask.config.set(CONFIG),
         SpecCluster(specs, scheduler, security=security) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):

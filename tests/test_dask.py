@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from distributed import Nanny, Scheduler, SpecCluster, Worker, get_worker
+from distributed import Client, Nanny, Scheduler, SpecCluster, Worker, get_worker
 from rondel.loop import cluster, jobs, mapping, network
 from rondel.loop.cluster import Dask, connected
 from rondel.store import ledger, models, settings_file
@@ -215,6 +215,15 @@ def test_a_tile_over_which_every_worker_dies_ends_the_run(dask, tmp_path, monkey
     assert len(steps.of("record")) == len({*steps.of("record")})
     assert 5 not in steps.of("record")
     wait_until(lambda: dask.workers == 2)
+
+
+def test_a_run_that_all_workers_left_ends(tmp_path):
+    steps = Logged(tmp_path / "steps")
+    with alone({}) as address, Client(address, set_as_default=False) as client:
+        with pytest.raises(RondelError, match="all workers are gone and none comes back"):
+            Dask(client, threads=1, patience=0.5).run(TILES, steps, lambda tile, bins: None, lambda: False)
+        assert client.futures == {}
+    assert steps.log() == []
 
 
 class Stopping(Quiet):
