@@ -5,13 +5,14 @@
 The screens run on pseudo terminals, on a project that lists 10,000 boxes. Starts are interleaved with those of a
 process that only imports Textual and of an empty Textual app, so that a busy moment hits all of them. Then a model is
 trained and predicts a volume while keys are pressed and boxes change: a task in the screens' event loop sleeps 5 ms
-again and again, and how much longer it slept is the lag; an event loop that does nothing else, in a process beside it,
-says how much of that is the machine's.
+again and again, and how much longer it slept is the lag. Two figures say how much of that is the machine's: the
+processor time that the loop itself used meanwhile, and the lag of a loop that does nothing, in a process beside it.
 """
 
 import argparse
 import asyncio
 import fcntl
+import itertools
 import json
 import os
 import pty
@@ -31,8 +32,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from rondel.loop import jobs
+from rondel.store import label_boxes, ledger, settings_file
+from rondel.store import project as projects
+from rondel.store.box import Box
+from rondel.store.edits import Stroke, open_journal
+from rondel.store.project import open_project
+from rondel.store.records import EditKind, JobState, LabelBox, Purpose, RoundState, State
+from rondel.viewer import launch
+from scipy import ndimage
 
-BOXES = 10_000
+BOXES, WAITING = 10_000, 100
 SHAPE = (96, 320, 320)
 SETTINGS = {
     "boxes.shape": "16,16,16",
@@ -44,6 +54,9 @@ SETTINGS = {
     "predict.memory_gb": "0.3",
 }
 NAP = 0.005
+Beat = tuple[float, float, float]
+"""When a nap ended, how much longer than asked it was, and the processor time that the loop's thread used in it."""
+TAIL = 10_000
 QUIET = 0.3
 """Seconds without a byte after which a frame is complete."""
 IMPORT = (
@@ -58,11 +71,18 @@ class Empty(App):
         yield Static("here")
 Empty().run()
 """
-KEYS = ("\x1b[B",) * 6 + ("p", "]", "]", "x", "-", "3", "1", ">", "<", "v", "g12\r", "/open\r", "/", "\x1b")
+SCREENS = "from pathlib import Path; from rondel.tui import screens; screens.show(Path({!r}), serve=False)"
+DUE = "new box"
+"""What the screens say once they are drawn, and nothing else on the way does."""
+DOWN, ENTER, ESCAPE = "\x1b[B", "\r", "\x1b"
+KEYS = (
+    *(DOWN,) * 6, *"p]]x-", "5", "v", "1", ">", "<", "g", "12", ENTER, "/", "th", ENTER, DOWN, "/", ESCAPE
+)  # fmt: skip
+"""Through the list, the preview's slices, axes and contrast, the curve, pages, to a box, and a filter and back."""
 
 
 class Shown:
-    """A program on a pseudo terminal, and all that it wrote."""
+    """A program on a pseudo terminal, and the last that it wrote."""
 
     def __init__(self, *words: str, size: tuple[int, int] = (120, 40)) -> None:
         self.master, slave = pty.openpty()
@@ -85,7 +105,7 @@ class Shown:
             found = os.read(self.master, 1 << 20)
         except OSError:  # it has ended
             return 0
-        self.written += found
+        self.written = (self.written + found)[-TAIL:]  # all of it would take ever longer to add to
         return len(found)
 
     def until(self, text: str) -> float:
@@ -122,7 +142,7 @@ def main() -> None:
         run_app(Path(words.app[0]), Path(words.app[1]))
         return
     if words.control:
-        asyncio.run(_control(Path(words.control)))
+        asyncio.run(run_control(Path(words.control)))
         return
     with tempfile.TemporaryDirectory() as place:
         folder = make_project(Path(place))
@@ -132,14 +152,7 @@ def main() -> None:
 
 
 def make_project(place: Path) -> Path:
-    """Make a project whose training is due, with 10,000 boxes that are open beside the one that is labelled."""
-    from rondel.store import label_boxes, ledger, settings_file
-    from rondel.store import project as projects
-    from rondel.store.box import Box
-    from rondel.store.edits import Stroke, open_journal
-    from rondel.store.records import EditKind, LabelBox, Purpose, RoundState, State
-    from scipy import ndimage
-
+    """Make a project whose training is due, with 10,000 boxes beside the one that is labelled."""
     smooth = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=SHAPE).astype(np.float32), 3)
     image = np.clip(128 + 40 * smooth / smooth.std(), 0, 255).astype(np.uint8)
     np.save(place / "scan.npy", image)
@@ -159,15 +172,16 @@ def make_project(place: Path) -> Path:
             journal.write(Stroke(EditKind.IMPORT, "scan", labelled, whole, values, "ann", "benchmark", 1, ids[0]))
         for state in (State.OPEN, State.DONE):
             label_boxes.move(project.database, ids[0], state, "ann")
-        label_boxes.add(project.database, (_open_box(LabelBox, Box, Purpose, State, k) for k in range(BOXES)))
+        label_boxes.add(project.database, map(listed_box, range(BOXES)))
     return folder
 
 
-def _open_box(label_box, box, purpose, state, k: int):
-    chosen = random.Random(k)
-    start = tuple(chosen.randrange(0, side - 16, 16) for side in (48, *SHAPE[1:]))
+def listed_box(number: int) -> LabelBox:
+    """Return a box that waits or, like most, is skipped: whatever waits has to be predicted."""
+    chosen, state = random.Random(number), State.OPEN if number < WAITING else State.SKIPPED
+    start = [chosen.randrange(0, side - 16, 16) for side in (48, *SHAPE[1:])]
     reason = f"one of {BOXES} that are listed"
-    return label_box(0, "scan", box.at(start, (16, 16, 16)), 1, purpose.TRAIN, state.OPEN, chosen.random(), reason)
+    return LabelBox(0, "scan", Box.at(start, (16, 16, 16)), 1, Purpose.TRAIN, state, chosen.random(), reason)
 
 
 def verb(folder: Path, *words: str) -> None:
@@ -178,8 +192,7 @@ def verb(folder: Path, *words: str) -> None:
 
 def compare_starts(folder: Path, runs: int) -> None:
     """Print how long it takes until the screens are drawn, over importing Textual."""
-    show = f"from pathlib import Path; from rondel.tui import screens; screens.show(Path({str(folder)!r}), serve=False)"
-    kinds = {"import": (IMPORT, "here"), "empty": (EMPTY, "here"), "screens": (show, "new box")}
+    kinds = {"import": (IMPORT, "here"), "empty": (EMPTY, "here"), "screens": (SCREENS.format(str(folder)), DUE)}
     times: dict[str, list[float]] = {kind: [] for kind in kinds}
     for run in range(runs + 1):
         for kind, (program, text) in kinds.items():
@@ -198,60 +211,55 @@ def compare_starts(folder: Path, runs: int) -> None:
 
 def measure_lag(folder: Path, place: Path) -> None:
     """Print how long an event of the screens waits while a job computes, keys are pressed and boxes change."""
-    from rondel.loop import jobs
-    from rondel.store.project import open_project
-
-    shown = Shown(sys.executable, __file__, "--app", str(folder), str(place / "lags.json"))
-    shown.until("new box")
+    shown = Shown(sys.executable, __file__, "--app", str(folder), str(place / "screens.json"))
+    shown.until(DUE)
     control = subprocess.Popen([sys.executable, __file__, "--control", str(place / "control.json")])
     stages: list[tuple[float, str]] = []
     with open_project(folder) as project, work(shown, folder):
         job = jobs.start(project, "round", {})
         job = jobs.follow(project, job, lambda progress: stages.append((time.time(), progress.stage)))
-        if job.state != "done":
+        if job.state != JobState.DONE:
             raise SystemExit(f"the round failed: {job.error}")
     shown.close()
+    launch.stop(folder)  # enter on a box starts it
     control.send_signal(signal.SIGTERM)
     control.wait()
-    lags = {name: json.loads((place / f"{name}.json").read_text()) for name in ("lags", "control")}
+    beats = {name: json.loads((place / f"{name}.json").read_text()) for name in ("screens", "control")}
     for stage, said in (("train", "while a model trains"), ("predict", "while it predicts"), ("", "all the time")):
         times = [moment for moment, found in stages if found.startswith(stage)]
         if not times:
             raise SystemExit(f"no stage {stage} among {sorted({found for _, found in stages})}")
-        screens, alone = (
-            [lag for moment, lag in lags[name] if times[0] <= moment <= times[-1]] for name in ("lags", "control")
+        screens, control = (
+            [(lag, used) for moment, lag, used in beats[name] if times[0] <= moment <= times[-1]] for name in beats
         )
-        print(
-            f"event loop lag {said}, {times[-1] - times[0]:.0f} s: {spread(screens)}; "
-            f"of an event loop with nothing to do: {spread(alone)}"
-        )
+        print(f"event loop {said}, {times[-1] - times[0]:.0f} s:")
+        print(f"    lag {spread([lag for lag, _ in screens])}")
+        print(f"    its own processor time {spread([used for _, used in screens])}")
+        print(f"    lag of a loop that does nothing {spread([lag for lag, _ in control])}")
 
 
-def spread(lags: list[float]) -> str:
-    cuts = statistics.quantiles(lags, n=100)
-    return f"median {1000 * cuts[49]:.1f}, p99 {1000 * cuts[98]:.1f}, largest {1000 * max(lags):.0f} ms"
+def spread(seconds: list[float]) -> str:
+    cuts = statistics.quantiles(seconds, n=100)
+    return f"median {1000 * cuts[49]:.1f}, p99 {1000 * cuts[98]:.1f}, largest {1000 * max(seconds):.0f} ms"
 
 
 @contextmanager
 def work(shown: Shown, folder: Path) -> Iterator[None]:
     """Press a key ten times a second and change a box every second, from a thread, until the block ends."""
-    from rondel.store import label_boxes
-    from rondel.store.project import open_project
-
     ended = threading.Event()
 
     def run() -> None:
         with open_project(folder) as project:
-            for k in range(1_000_000):
+            for k in itertools.count():
+                if ended.is_set():
+                    break
                 shown.press(KEYS[k % len(KEYS)])
                 if k % 10 == 0:
                     label_boxes.add_seconds(project.database, 2 + k % BOXES, 5.0)
                 until = time.monotonic() + 0.1
                 while (left := until - time.monotonic()) > 0:
                     shown.read(left)
-                if ended.is_set():
-                    break
-        shown.press("\x1b")
+        shown.press(ESCAPE)
         shown.settle()
 
     thread = threading.Thread(target=run)
@@ -265,9 +273,8 @@ def work(shown: Shown, folder: Path) -> Iterator[None]:
 
 def count_bytes(folder: Path) -> None:
     """Print how many bytes a terminal is sent when the preview goes to the next slice."""
-    show = f"from pathlib import Path; from rondel.tui import screens; screens.show(Path({str(folder)!r}), serve=False)"
     for size in ((80, 24), (120, 40), (180, 50)):
-        shown = Shown(sys.executable, "-c", show, size=size)
+        shown = Shown(sys.executable, "-c", SCREENS.format(str(folder)), size=size)
         shown.until("label box")
         shown.press("p")
         shown.settle()
@@ -285,32 +292,33 @@ def count_bytes(folder: Path) -> None:
 
 def run_app(folder: Path, out: Path) -> None:
     """Show the screens, with a task in their event loop that notes how late it wakes up."""
-    from rondel.tui.app import RondelApp
-    from rondel.tui.watcher import first_look
+    from rondel.tui import app, screens
 
-    lags: list[tuple[float, float]] = []
+    beats: list[Beat] = []
 
-    class Measured(RondelApp):
+    class Measured(app.RondelApp):
         def on_ready(self) -> None:
-            self.beat = asyncio.create_task(_beat(lags))
+            self.beat = asyncio.create_task(beat(beats))
 
-    Measured(folder, first_look(folder), serve=False).run()
-    out.write_text(json.dumps(lags))
+    app.RondelApp = Measured
+    screens.show(folder, serve=False)
+    out.write_text(json.dumps(beats))
 
 
-async def _control(out: Path) -> None:
-    lags: list[tuple[float, float]] = []
-    task = asyncio.create_task(_beat(lags))
+async def run_control(out: Path) -> None:
+    """Note the same of an event loop that has nothing else to do, until SIGTERM."""
+    beats: list[Beat] = []
+    task = asyncio.create_task(beat(beats))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     await asyncio.wait([task])
-    out.write_text(json.dumps(lags))
+    out.write_text(json.dumps(beats))
 
 
-async def _beat(lags: list[tuple[float, float]]) -> None:
+async def beat(beats: list[Beat]) -> None:
     while True:
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.thread_time()
         await asyncio.sleep(NAP)
-        lags.append((time.time(), time.perf_counter() - began - NAP))
+        beats.append((time.time(), time.perf_counter() - began - NAP, time.thread_time() - used))
 
 
 if __name__ == "__main__":

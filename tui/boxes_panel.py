@@ -66,6 +66,8 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
         self.chosen: int | None = None
         """Id of the box under the cursor."""
         self._boxes: list[LabelBox] = []
+        self._arranged: tuple = ()
+        """What the order of the boxes comes from."""
         self._columns: list[Column] = []
         self._rows: list[tuple[str, ...]] = []
         self._ids: list[int] = []
@@ -175,7 +177,9 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
         """Bring the table to what the view shows of the snapshot; only cells that differ are touched if they can be."""
         if self.snapshot is None or self.size.width < 10:
             return
-        self._boxes = arrange(self.snapshot, self.view)
+        arranged = (self.snapshot.boxes, self.snapshot.saves, self.snapshot.round, replace(self.view, page=0))
+        if arranged != self._arranged:
+            self._boxes, self._arranged = arrange(self.snapshot, self.view), arranged
         self.view = replace(self.view, page=min(self.view.page, max(0, len(self._boxes) - 1) // PAGE))
         shown = self._boxes[self.view.page * PAGE : (self.view.page + 1) * PAGE]
         wanted = columns(self.snapshot, shown, self.size.width - SCROLLBAR)
