@@ -142,7 +142,7 @@ def test_a_round_from_the_first_run_to_the_second_model_with_keys_alone(chromium
         shown.shows("round 1 of 10, labelling", "label box 1 of 'scan', test", "Preview · box 1", "no page is open")
 
         shown.press("S")
-        shown.shows("differ from their default")
+        shown.shows("not at the default")
         for key, value in QUICK.items():
             change(shown, key, value)
         shown.press("Escape")
@@ -165,12 +165,14 @@ def test_a_round_from_the_first_run_to_the_second_model_with_keys_alone(chromium
         painted |= [label(shown, page, 6, "o")]
         shown.shows("train model 1 on 2 new boxes")
         shown.press("Space")
+        shown.shows("Train now all the same?")
+        shown.press("y")
 
         text = shown.shows("round 2 of 10, labelling", "model 1: Dice", "prediction 1")
         painted |= [label(shown, page, box_of(text), "Space")]
         shown.shows("train model 2 on 1 new box")
         shown.press("Space")
-        shown.shows("1 box waits to be labelled")
+        shown.shows("Train now all the same?")
         shown.press("y")
         shown.shows("round 3 of 10, labelling")
         shown.press("M")
