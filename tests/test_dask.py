@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +21,26 @@ import psutil
 import pytest
 import torch
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker, get_worker
-from rondel.loop import cluster, jobs, mapping, network
+from rondel.loop import cluster, jobs, mapping
 from rondel.loop.cluster import Dask, connected
-from rondel.store import ledger, models, settings_file
-from rondel.store import project as projects
+from rondel.store import ledger, settings_file
 from rondel.store.box import Tile
 from rondel.store.errors import Cancelled, RondelError, UsageError
 from rondel.store.maps import map_folder
-from rondel.store.models import Draft
 from rondel.store.project import Project, open_project
 from rondel.store.records import JobState
 from rondel.store.settings import PredictTable
 
 from . import test_engine
 from .doors import Rondel, rondel
-from .images import make_volume, texture
-from .small_rounds import SETTINGS, Quiet
+from .small_predicted import Predicted, assert_equal, make_predicted, outcome
+from .small_rounds import Quiet
 from .test_engine import COUNT, TILES, EngineTests, Logged
-from .test_predict import random_weights
 
 __all__ = ["rondel"]
 
 KILLS = int(os.environ.get("RONDEL_KILLS", "2"))
 KILLS_A_RUN = 3  # a tile whose worker died four times ends the run
-SHAPE = (32, 192, 256)
 SMALL = PredictTable(threads=1, device="cpu")
 
 
@@ -65,58 +60,9 @@ def dask(steps_for_workers) -> Iterator[Dask]:
         yield found
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """A project with two models, and what the serial engine made of it."""
-
-    folder: Path
-    whole: dict[int, dict[str, Any]]
-
-    def copy(self, folder: Path) -> Path:
-        shutil.copytree(self.folder, folder)
-        return folder
-
-
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory) -> Predicted:
-    folder = tmp_path_factory.mktemp("serial")
-    with projects.create(folder / "plain", ["dark", "bright"]) as project:
-        tree = project.settings.model_dump(by_alias=True, mode="json")
-        for table, values in (SETTINGS | {"predict": {"memory_gb": 0.03, "threads": 1, "device": "cpu"}}).items():
-            tree[table] |= values
-        settings_file.write(project.folder / "project.toml", settings_file.parse(tree))
-        projects.add_volume(project, make_volume(project.folder, texture(SHAPE)).record)
-    with open_project(folder / "plain") as project:
-        for seed in (1, 2):
-            save_model(project, seed)
-        shutil.copytree(project.folder, folder / "done")
-    with open_project(folder / "done") as project:
-        for number in (1, 2):
-            mapping.predict_volume(project, "scan", number, Quiet(), probabilities=True)
-        return Predicted(folder / "plain", {number: outcome(project, number) for number in (1, 2)})
-
-
-def save_model(project: Project, seed: int) -> None:
-    plan = network.plan_network(project.settings.network, (10.0, 10.0, 10.0), SHAPE, 1, 2)
-    card = {"network": plan.to_dict(), "labels": [1, 2], "normalisation": {}}
-    draft = Draft(None, 1, ("dark", "bright"), 1, 1.0, 0, (), 0.1, card, ())
-    number = models.save(project, draft, random_weights(plan, seed)).number
-    models.judge(project.database, number, "for a test", True)
-
-
-def outcome(project: Project, number: int = 1) -> dict[str, Any]:
-    folder = map_folder(project.folder, "scan", number)
-    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".__lock")]
-    return {
-        "tiles": ledger.done_tiles(project.database, "scan", number, probabilities=True),
-        "files": {str(path.relative_to(folder)): path.read_bytes() for path in files},
-    }
-
-
-def assert_equal(found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    assert found["tiles"] == wanted["tiles"]
-    assert found["files"].keys() == wanted["files"].keys()
-    assert [name for name in wanted["files"] if found["files"][name] != wanted["files"][name]] == []
+    return make_predicted(tmp_path_factory.mktemp("serial"))
 
 
 class TestDask(EngineTests):
