@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from rondel.loop import rounds
 from rondel.store import job_rows, label_boxes, ledger, locks
 from rondel.store.box import Box
 from rondel.store.edits import open_journal
@@ -112,3 +113,14 @@ def test_waiting_boxes_come_first_and_test_boxes_before_others(boxes) -> None:
     listed = [done, reserve, test]
     assert waiting_first(listed) == [test, reserve, done] and next_waiting(listed) == test
     assert next_waiting([done]) is None
+
+
+def test_the_next_box_is_the_one_that_is_due(project, boxes) -> None:
+    ledger.open_round(project.database, None, "typical", 1)
+    ledger.set_round(project.database, 2, RoundState.LABELLING)
+    newer = replace(boxes[0], id=0, round=2, priority=9.0, state=State.PROPOSED, box=Box((0, 40, 40), (8, 48, 48)))
+    label_boxes.add(project.database, [newer])
+    found = read(project, None)
+    first = rounds.waiting_boxes(project)[0]
+    assert found.next_box == first == waiting_first(found.boxes)[0]
+    assert found.due.words.startswith(f"label box {first.id} ")

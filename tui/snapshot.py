@@ -304,5 +304,6 @@ def next_waiting(boxes: Sequence[LabelBox]) -> LabelBox | None:
     return min((box for box in boxes if box.state in WAITING), key=_turn, default=None)
 
 
-def _turn(box: LabelBox) -> tuple:
-    return box.state not in WAITING, box.purpose != Purpose.TEST, box.reserve, -box.priority, box.id
+def _turn(box: LabelBox) -> tuple[bool, ...]:
+    """Sort by what `rounds.waiting_boxes` sorts by; the rest is the order in which boxes are read."""
+    return box.state not in WAITING, box.purpose != Purpose.TEST, box.reserve
