@@ -42,7 +42,7 @@ from rondel.store.records import EditKind, JobState, LabelBox, Purpose, RoundSta
 from rondel.viewer import launch
 from scipy import ndimage
 
-BOXES, WAITING = 10_000, 100
+BOXES, WAITING = 10_000, 20
 SHAPE = (96, 320, 320)
 SETTINGS = {
     "boxes.shape": "16,16,16",
@@ -50,7 +50,8 @@ SETTINGS = {
     "boxes.reserve": "0",
     "test.boxes": "0",
     "network.filters": "8,8,8,8",
-    "train.steps": "60",
+    "rank.candidates": "200",
+    "train.steps": "30",
     "predict.memory_gb": "0.3",
 }
 NAP = 0.005
