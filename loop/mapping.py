@@ -76,7 +76,10 @@ def predict_volume(
 
 
 def predict_pool(project: Project, name: str, number: int, report: Report, limit: Limit) -> None:
-    """Predict cells spread over a volume's region up to a limit, one at least, and the boxes that wait."""
+    """Predict cells spread over a volume's region up to a limit, one at least, and the boxes that wait.
+
+    All of the region is predicted where that is no more.
+    """
     record, loaded = project.volume_record(name), load(project, number)
     opened = _open_map(project, record, loaded)
     region, chunks = region_of(project, record), opened.plan.chunks
@@ -87,9 +90,12 @@ def predict_pool(project: Project, name: str, number: int, report: Report, limit
             break
         drawn.append(found)
         voxels += found.voxels
-    waiting = label_boxes.select(project.database, volume=name, state=(State.PROPOSED, State.OPEN))
-    places = (drawn[0], *(row.box.snap_outwards(chunks) for row in waiting), *drawn[1:])
-    write = tile_shape(project, record, loaded, chunks, drawn[0])
+    rows = label_boxes.select(project.database, volume=name, state=(State.PROPOSED, State.OPEN))
+    waiting = [row.box for row in rows if not any(cell.contains(row.box) for cell in drawn)]
+    places = [drawn[0], *waiting, *drawn[1:]]
+    if sum(place.voxels for place in places) >= region.voxels and math.isinf(limit.until):
+        places = [region, *(box for box in waiting if not region.contains(box))]
+    write = tile_shape(project, record, loaded, chunks, places[0])
     planned = [tile for place in places for tile in plan_tiles(opened, place, write, loaded.predictor.plan)]
     _predict(project, loaded, opened, planned, report, project.settings.predict.probabilities, limit.until)
 

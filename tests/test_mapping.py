@@ -1,11 +1,14 @@
 """A ranking predicts a pool of candidates that does not grow with the volume."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rondel.loop import rounds
 from rondel.store import label_boxes, ledger, maps, settings_file
+from rondel.store.box import Box
 from rondel.store.project import Project, open_project
-from rondel.store.records import Purpose
+from rondel.store.records import Purpose, State
 
 from . import small_rounds
 from .small_rounds import SHAPE, Quiet
@@ -20,6 +23,11 @@ def labelled(tmp_path_factory):
     settings_file.change(folder / "project.toml", "train.steps", "4")
     settings_file.change(folder / "project.toml", "rank.candidates", str(4 * CELL // 16**3))
     with open_project(folder) as project:
+        known = label_boxes.select(project.database)
+        places = [Box.at((8, y, x), (16, 16, 16)) for y in (0, 160) for x in (8, 120, 240)]
+        free = [place for place in places if not any(place.overlaps(row.box) for row in known)]
+        tests = [replace(known[0], box=place, purpose=Purpose.TEST, state=State.PROPOSED) for place in free]
+        label_boxes.add(project.database, tests)
         rounds.work_round(project, {}, Quiet())
     return folder
 
@@ -34,8 +42,9 @@ def test_a_round_predicts_as_much_as_the_pool_holds_and_proposes_from_it(labelle
         valid = predicted(project)
         cells = [valid[:, y : y + 4, x : x + 4] for y in range(0, 12, 4) for x in range(0, 16, 4)]
         whole = [cell for cell in cells if cell.all()]
-        waiting = [row for row in label_boxes.select(project.database, round=1) if row in rounds.waiting_boxes(project)]
-        assert 4 <= len(whole) <= 4 + len(waiting) < len(cells) == np.prod(SHAPE) // CELL
+        waiting = [row for row in rounds.waiting_boxes(project) if row.purpose == Purpose.TEST]
+        assert len(whole) == 4 < len(cells) == np.prod(SHAPE) // CELL
+        assert len(waiting) > 2 and valid.mean() < 0.6
         proposed = label_boxes.select(project.database, round=2, purpose=Purpose.TRAIN)
         assert len(proposed) == 3
         for row in (*proposed, *waiting):
@@ -47,6 +56,20 @@ def test_proposing_more_boxes_in_the_round_predicts_nothing_anew(labelled):
         before = ledger.done_tiles(project.database, "scan", 1)
         rounds.work_rank(project, {"count": 1}, Quiet())
         assert ledger.done_tiles(project.database, "scan", 1) == before
+
+
+def test_where_boxes_wait_everywhere_the_region_is_predicted_once(labelled):
+    with open_project(labelled) as project:
+        ledger.forget_tiles(project.database, "scan", 1)
+        maps.remove(project.folder, "scan", 1)
+        first = label_boxes.select(project.database)[0]
+        boxes = [Box.at((0, y, x), (32, 32, 32)) for y in range(0, 192, 32) for x in range(0, 256, 32)]
+        rows = [replace(first, id=0, box=box, state=State.PROPOSED) for box in boxes]
+        ids = label_boxes.add(project.database, rows)
+        rounds.work_rank(project, {"count": 1}, Quiet())
+        assert sum(box.voxels for box in ledger.done_tiles(project.database, "scan", 1)) == np.prod(SHAPE)
+        for id in ids:
+            label_boxes.move(project.database, id, State.DROPPED, "test")
 
 
 def test_when_the_time_is_up_no_further_cell_is_begun(labelled):
