@@ -209,13 +209,15 @@ def test_contrast_and_hidden_layers_stay_as_they_were_set_in_the_next_box_and_in
     assert screen.ask(CONTRAST) == [3, 77] and screen.ask(shown)[:2] == [False, True]
 
 
-def test_a_box_fits_the_xy_panel_with_a_margin(screen: Screen):
+def test_a_box_fits_every_panel_with_a_margin(screen: Screen):
     middle = (19, 23, 31)
     place = screen.ask(PLACES, ".neuroglancer-panel")[0]
     low = screen.place(0, (middle[0], -0.5, -0.5))
     high = screen.place(0, (middle[0], 47.5, 63.5))
     assert place[0] < low[0] and place[1] < low[1] and high[0] < place[2] and high[1] < place[3]
-    assert high[0] - low[0] == pytest.approx(0.8 * (place[3] - place[1]), rel=0.05)
+    spacing = screen.ask("rondel.sync.head.spacing")
+    z, y, x = (n * s for n, s in zip(screen.ask("rondel.sync.head.shape"), spacing))
+    assert high[0] - low[0] == pytest.approx(0.8 * (place[3] - place[1]) * x / max(z, y, x), rel=0.05)
 
 
 def test_lost_connection_is_said_once_and_by_us(screen: Screen):

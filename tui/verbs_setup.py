@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ..store import project as projects
-from ..store.errors import UsageError
+from ..store.errors import Cancelled, RondelError, UsageError
 from . import browser, door, parse
 
 Classes = Annotated[
@@ -60,10 +60,11 @@ def quick(
     with projects.create(folder, parse.names(classes)) as project:
         try:
             door.run(project, "import", _request(name, image, spacing, unit, axes, level, time, channel))
-        except BaseException:
+        except BaseException as error:
             if all(job.ended for job in jobs.jobs(project)):  # one that goes on writes there
                 before.restore()
-                door.note(f"project {folder} was taken back")
+                if not isinstance(error, RondelError) or isinstance(error, Cancelled):
+                    door.note(f"project {folder} was taken back")
             raise
         door.run(project, "round", {})
         door.say(f"project {folder}", *door.status_lines(project))
