@@ -137,6 +137,8 @@ async def paint(page: Page, value: int) -> None:
 def begin_training(shown: Terminal) -> None:
     shown.shows("train model 1 on 1 new box", "/open/")
     shown.press("Space")
+    shown.shows("1 box waits to be labelled")
+    shown.press("y")
 
 
 def stop_training(shown: Terminal) -> None:
