@@ -168,7 +168,8 @@ def test_a_round_from_the_first_run_to_the_second_model_with_keys_alone(chromium
         shown.shows("Train now all the same?")
         shown.press("y")
 
-        text = shown.shows("round 2 of 10, labelling", "model 1: Dice", "prediction 1")
+        shown.shows("round 2 of 10, labelling", "model 1: Dice", "Boxes of round 2")
+        text = shown.until(lambda text: f"label box {box_of(text)} of" in text)
         painted |= [label(shown, page, box_of(text), "Space")]
         shown.shows("train model 2 on 1 new box")
         shown.press("Space")
