@@ -43,7 +43,7 @@ class Desk:
         self.scribe = scribe
         self.pages: set[Page] = set()
         self.pending = 0
-        """Jobs that the scribe has not done yet."""
+        """What pages sent and has no answer yet."""
         self._sessions: Sessions | None = None
         self._serials: dict[str, int] = {}
         self._board: Board | None = None
@@ -183,7 +183,11 @@ class Desk:
         if op.client != page.client:
             raise messages.Refusal("the op is not of the client that said hello", op.number)
         person, model = page.session.person or login(), page.session.model
-        answer = await self.ask(self.scribe.perform, op, person, model, then=partial(self._answered, page))
+        self.pending += 1
+        try:
+            answer = await self.ask(self.scribe.perform, op, person, model, then=partial(self._answered, page))
+        finally:
+            self.pending -= 1
         if isinstance(op, messages.Move) and answer.error is None and not answer.again:
             await self._move(page.session, op)
 
@@ -371,7 +375,6 @@ class Desk:
         future: asyncio.Future[T] = loop.create_future()
 
         def heard(result: Any) -> None:
-            self.pending -= 1
             if future.done():  # nobody waits for it any more
                 return
             try:
@@ -383,7 +386,6 @@ class Desk:
             except Exception as error:  # raised again where it is awaited
                 future.set_exception(error)
 
-        self.pending += 1
         self.scribe.submit(partial(loop.call_soon_threadsafe, heard), job, *arguments)
         return await future
 
