@@ -62,7 +62,7 @@ def connected(workers: int | None, scheduler: str | None, settings: PredictTable
     report("find workers", 0, 1, "workers")
     with _local(workers, settings) if workers else _remote(scheduler or "") as client:
         while not (found := _workers(client)):
-            report("find workers", 0, 1, "workers")
+            report("find workers", 0, 1, "workers")  # ends the wait when the job is cancelled; dask's own cannot be
             time.sleep(POLL_SECONDS)
         threads = _share(workers) if workers else min(worker["nthreads"] for worker in found)
         patience = PATIENCE_SECONDS if workers else math.inf  # elsewhere workers may wait in a queue for hours
@@ -101,7 +101,7 @@ class Dask:
                 if cancelled():
                     raise Cancelled("stopped between tiles", "run it again to go on")
                 flight.land()
-        except Exception:
+        except Exception:  # whatever ended the run, no worker may write after it
             flight.settle()
             raise
 
@@ -163,7 +163,8 @@ def _caller() -> Callable[[bytes], Any]:
     """
 
     def compute(call: bytes) -> Any:
-        function, *arguments = pickle.loads(call)  # noqa: S301
+        # Dask pickles too: whoever reaches a worker can run programs in it anyway.
+        function, *arguments = pickle.loads(call)
         return function(*arguments)
 
     return compute

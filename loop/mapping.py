@@ -91,7 +91,7 @@ def predict_pool(project: Project, name: str, number: int, report: Report, limit
         drawn.append(found)
         voxels += found.voxels
     rows = label_boxes.select(project.database, volume=name, state=(State.PROPOSED, State.OPEN))
-    waiting = [row.box for row in rows if not any(cell.contains(row.box) for cell in drawn)]
+    waiting = [row.box for row in rows if not any(place.contains(row.box) for place in drawn)]
     places = [drawn[0], *waiting, *drawn[1:]]
     if sum(place.voxels for place in places) >= region.voxels and math.isinf(limit.until):
         places = [region, *(box for box in waiting if not region.contains(box))]
