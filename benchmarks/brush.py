@@ -62,6 +62,13 @@ WATCH = """() => {
   };
 }"""
 
+FINISH = """async () => {
+  const { gl } = rondel.adapter.viewer.display;
+  gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+  await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100)));
+}"""
+"""Wait until the graphics process has drawn all: in software it is frames behind, and takes cores like any other."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -114,6 +121,7 @@ def measure(screen: Screen, strokes: int) -> dict[str, Any]:
                 *screen.place(0, (SIDE // 2, (row + 40 * step // STEPS) % SIDE, step * SIDE // STEPS))
             )
         screen.drawn()
+        screen.ask(FINISH)
         screen.up()
         screen.wait("rondel.sync.unsaved === 0")
         screen.drawn()

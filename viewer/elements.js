@@ -14,6 +14,16 @@ export function element(tag, properties = {}, children = []) {
 }
 
 /**
+ * Let an element say something. What it says already is not written again: the browser would draw it anew, and a stroke
+ * that was just lifted would wait for the drawing.
+ * @param {HTMLElement} one
+ * @param {string} text
+ */
+export function say(one, text) {
+  if (one.textContent !== text) one.textContent = text;
+}
+
+/**
  * A button that gives the keyboard back after it was pressed.
  * @param {string} text
  * @param {() => void} act

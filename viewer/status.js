@@ -1,6 +1,6 @@
 /** What does the strip say about the box, the round, the people and whether all is saved? */
 
-import { element } from "./elements.js";
+import { element, say } from "./elements.js";
 import { DROPPED } from "./leaving.js";
 
 /** @typedef {import("./paint.js").Page} Page */
@@ -34,16 +34,16 @@ export class Status {
     this.#showSaved();
     if (!head) return;
     const box = head.type === "box";
-    this.title.textContent = box ? boxName(head) : `volume ${head.volume}`;
+    say(this.title, box ? boxName(head) : `volume ${head.volume}`);
     this.title.title = head.project;
-    this.reason.textContent = this.reason.title = this.#why(head);
+    say(this.reason, (this.reason.title = this.#why(head)));
     this.reason.dataset.dropped = String(this.page.leaving.dropped);
     document.title = `${head.project} - ${box ? `box ${head.id}` : head.volume} - rondel`;
     const { number, done, total } = head.round ?? {};
-    this.progressText.textContent = total ? `round ${number}: ${done} of ${total} done` : "no boxes to label yet";
+    say(this.progressText, total ? `round ${number}: ${done} of ${total} done` : "no boxes to label yet");
     this.progress.max = total || 1;
     this.progress.value = done || 0;
-    this.people.textContent = [this.#share(), box && `${duration(this.page.seconds)} painting`, here(head)].filter(Boolean).join(" · ");
+    say(this.people, [this.#share(), box && `${duration(this.page.seconds)} painting`, here(head)].filter(Boolean).join(" · "));
   }
 
   /** @param {Message} head */
@@ -52,10 +52,10 @@ export class Status {
     return this.page.leaving.dropped ? DROPPED : reason;
   }
 
-  /** How much of the box is labelled; not while the pointer paints, so that no stroke waits for the count. */
+  /** How much of the box is labelled; not while a stroke is painted or waits, so that none waits for the count. */
   #share() {
-    const { mirror } = this.page.sync;
-    if (mirror?.ready && !mirror.live) this.share = `${percent(mirror.labelled, mirror.view.length)} labelled`;
+    const { mirror, unsaved } = this.page.sync;
+    if (mirror?.ready && !mirror.live && !unsaved) this.share = `${percent(mirror.labelled, mirror.view.length)} labelled`;
     return mirror?.ready && this.share;
   }
 
@@ -65,7 +65,7 @@ export class Status {
     const lost = `⚠ no connection${waits ? `: ${waits} not saved yet` : "; trying again"}`;
     const text = waits ? `● ${waits} not saved yet` : "saved ✔";
     document.body.classList.toggle("rondel-lost", !sync.connected);
-    this.saved.textContent = sync.connected ? text : lost;
+    say(this.saved, sync.connected ? text : lost);
     this.saved.dataset.state = sync.connected ? (waits ? "waits" : "saved") : "lost";
   }
 }

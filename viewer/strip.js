@@ -3,7 +3,7 @@
  * decides nothing.
  */
 
-import { button, element } from "./elements.js";
+import { button, element, say } from "./elements.js";
 import { helpPanel } from "./help.js";
 import { boxName, Status } from "./status.js";
 import { Toolbox } from "./toolbox.js";
@@ -65,7 +65,7 @@ export class Strip {
     this.opacity.hidden = opacity === undefined;
     this.opacity.value = String(opacity);
     this.who.hidden = this.asked || !head || Boolean(head.person || person);
-    this.said.textContent = page.missing.length ? lacking(page.missing) : [page.said, page.adapter?.layers.loading && LOADING].filter(Boolean).join(" · ");
+    say(this.said, page.missing.length ? lacking(page.missing) : [page.said, page.adapter?.layers.loading && LOADING].filter(Boolean).join(" · "));
   }
 
   /** Whether the help is open. */
@@ -109,7 +109,7 @@ export class Strip {
     const visible = this.page.adapter?.layers.visible(name);
     all.hidden = visible === undefined;
     box.checked = visible ?? false;
-    if (name === "prediction") text.textContent = this.#saysModel();
+    if (name === "prediction") say(text, this.#saysModel());
   }
 
   /** Which model's prediction is shown, and what it says of the voxel under the pointer. */

@@ -1,6 +1,6 @@
 /** With what does a person paint? Tools, classes, their settings, and what can be done to the box. */
 
-import { button, element, label } from "./elements.js";
+import { button, element, label, say } from "./elements.js";
 import { ACTIONS, FREE, shown, TOOLS } from "./keys.js";
 
 /** @typedef {import("./paint.js").Page} Page */
@@ -25,7 +25,9 @@ export class Toolbox {
   /** @param {Page} page */
   constructor(page) {
     this.page = page;
+    this.shape = element("span");
     this.flat = button("", () => page.act("flat"), "flat disc or sphere, fill in 2-D or 3-D (T)");
+    this.flat.append(this.shape, element("kbd", { textContent: "T" }));
     this.tools = TOOLS.map((tool) => entryButton(tool, () => page.act(page.tools.tool === tool.name ? "off" : tool.name)));
     this.empty = this.#does("empty");
     this.done = this.#does("done");
@@ -51,27 +53,26 @@ export class Toolbox {
   show() {
     const { tools, classes, sync, leaving } = this.page;
     this.tools.forEach((made) => made.setAttribute("aria-pressed", String(tools.tool === made.dataset.act)));
-    this.mode.textContent = tools.tool
+    say(this.mode, tools.tool
       ? `${entry(tools.tool).word} is on and has the keys; Esc gives them back.`
-      : "No tool: keys and mouse are Neuroglancer's. P takes up a tool.";
+      : "No tool: keys and mouse are Neuroglancer's. P takes up a tool.");
     this.mode.dataset.on = this.root.dataset.on = String(tools.tool !== null);
     this.#showClasses(classes);
-    this.radius.textContent = `radius ${tools.radius}`;
-    this.flat.textContent = tools.flat ? "▱ flat" : "● round";
-    this.flat.append(element("kbd", { textContent: "T" }));
+    say(this.radius, `radius ${tools.radius}`);
+    say(this.shape, tools.flat ? "▱ flat" : "● round");
     this.flat.setAttribute("aria-pressed", String(tools.flat));
     this.ranging.hidden = tools.tool !== "threshold";
     this.tolerance.value = String(tools.tolerance);
-    this.range.textContent = `± ${Math.round(tools.tolerance * 100)} %`;
+    say(this.range, `± ${Math.round(tools.tolerance * 100)} %`);
     this.only.value = tools.only === null ? ALL : String(tools.only);
     this.unlabelled.checked = tools.unlabelled;
     this.above.value = String(tools.above);
-    this.sure.textContent = `if ≥ ${Math.round(tools.above * 100)} % sure`;
+    say(this.sure, `if ≥ ${Math.round(tools.above * 100)} % sure`);
     const predicted = sync.head?.model != null;
     this.accepting.hidden = !predicted;
     for (const made of [...this.tools, this.acceptAll]) if (PREDICTED.includes(made.dataset.act ?? "")) made.disabled = !predicted;
-    if (classes.length) this.empty.replaceChildren(...face({ ...entry("empty"), word: `Rest is ${classes[0].name}` }));
-    this.done.replaceChildren(...face({ ...entry("done"), word: leaving.dropped ? "Next box" : entry("done").word }));
+    if (classes.length) reword(this.empty, `Rest is ${classes[0].name}`);
+    reword(this.done, leaving.dropped ? "Next box" : entry("done").word);
   }
 
   #listen() {
@@ -132,6 +133,15 @@ function entry(name) {
 /** @param {Entry} one */
 function face({ glyph, word, key }) {
   return [element("b", { textContent: glyph }), element("span", { textContent: word }), element("kbd", { textContent: shown(key) })];
+}
+
+/**
+ * @param {HTMLElement} made an entry's button
+ * @param {string} word that it now says
+ */
+function reword(made, word) {
+  const [span] = made.getElementsByTagName("span");
+  say(span, word);
 }
 
 /**
