@@ -1,20 +1,26 @@
 """Where may a box lie, and what do the bins say of it?
 
 Boxes lie on the bin grid, half a box apart, so that a box is a whole number of bins and its scores are exact sums of
-theirs. A volume is gone through in slabs one box thick: memory holds one slab of bins, however large the volume is.
+theirs. A volume is gone through in slabs one box thick, and wide ones in strips: memory holds the bins of one strip,
+however large the volume is.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from ..store.box import ZYX, Box
 from ..store.errors import UsageError
+from ..store.maps import Bins
 
 CONSTANT = 1e-4
 """A bin whose normalised intensities deviate less than this holds padding; one differing voxel in a bin is more."""
+STRIP = 1 << 19
+"""Positions that are looked at together."""
 BLANK_SHARE = 0.5
 CONSTANT_SHARE = 0.25
 """Dark fluorescence has single constant bins inside tissue (1.5 % of vessel_2p's), so one of them is no padding yet."""
@@ -28,8 +34,8 @@ class BinTable:
     shape: ZYX
     bin: ZYX
     names: tuple[str, ...]
-    values: np.ndarray
-    """Statistics (name, z, y, x) of any float dtype; a memory map will do."""
+    values: np.ndarray | Bins
+    """Statistics (name, z, y, x) of any float dtype, in memory or in a file."""
     region: Box
     taken: tuple[Box, ...]
     """Boxes that no proposal may overlap."""
@@ -71,6 +77,9 @@ class Slab:
     entropy: np.ndarray  # (M,)
     fractions: np.ndarray  # (labels, M)
 
+    def take(self, rows: np.ndarray) -> Self:
+        return type(self)(self.box, self.starts[rows], self.entropy[rows], self.fractions[:, rows])
+
 
 def grid(shape: Sequence[int], region: Box, box: Sequence[int], bins: Sequence[int]) -> Grid:
     """Lay boxes on the bin grid inside the region; raises UsageError when a box is no whole number of bins."""
@@ -90,15 +99,11 @@ def candidates(table: BinTable, box: Sequence[int], blank: float) -> Iterator[Sl
     if not places.count:
         return
     axes = zip(places.starts, places.box, table.shape, table.bin)
-    windows = [_Window(starts, size, length, step) for starts, size, length, step in axes]
-    for z, first, last in zip(places.starts[0], windows[0].first, windows[0].last):
-        means = _means(table, slice(first, last), windows, blank)
-        allowed = (means["valid"] > 1 - 1e-6) & ~dull(means["blank"], means["constant"])
-        allowed &= ~_covered(places, int(z), table.taken)
-        y, x = np.nonzero(allowed)
-        starts = np.stack([np.full(len(y), z), places.starts[1][y], places.starts[2][x]], 1)
-        fractions = [means[f"fraction:{label}"][y, x] for label in table.labels]
-        yield Slab(places.box, starts, means["entropy"][y, x], np.array(fractions).reshape(len(fractions), len(y)))
+    z, y, x = [_Window.of(*axis) for axis in axes]
+    rows = max(STRIP // len(places.starts[2]), 1)
+    for deep, low in itertools.product(range(places.shape[0]), range(0, places.shape[1], rows)):
+        strip = slice(low, low + rows)
+        yield _strip(table, places, (z[deep : deep + 1], y[strip], x), (deep, strip), blank)
 
 
 def dull(blank: np.ndarray | float, constant: np.ndarray | float) -> np.ndarray:
@@ -123,51 +128,76 @@ def _axis_starts(length: int, low: int, high: int, box: int, step: int) -> np.nd
     return np.union1d(np.arange(first, last + 1, stride), [last]) * step
 
 
+@dataclass(frozen=True, slots=True)
 class _Window:
     """Along one axis: the bins of each box, and how many voxels of the volume each bin holds."""
 
-    def __init__(self, starts: np.ndarray, box: int, length: int, step: int) -> None:
-        self.first = starts // step
-        self.last = -(-(starts + box) // step)
+    first: np.ndarray
+    last: np.ndarray
+    voxels: np.ndarray
+
+    @classmethod
+    def of(cls, starts: np.ndarray, box: int, length: int, step: int) -> Self:
         edges = np.minimum(np.arange(-(-length // step) + 1) * step, length)
-        self.voxels = np.diff(edges).astype(float)
+        return cls(starts // step, -(-(starts + box) // step), np.diff(edges).astype(float))
+
+    def __getitem__(self, boxes: slice) -> Self:
+        return type(self)(self.first[boxes], self.last[boxes], self.voxels)
+
+    @property
+    def span(self) -> slice:
+        """Return the bins that any of the boxes holds."""
+        return slice(int(self.first[0]), int(self.last[-1]))
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Sum over the first axis of values, the bins of the span, for each box."""
+        whole = np.zeros((len(values) + 1, *values.shape[1:]))
+        np.cumsum(values, 0, out=whole[1:])
+        low = self.first[0]
+        return whole[self.last - low] - whole[self.first - low]
 
 
-def _means(table: BinTable, slab: slice, windows: Sequence[_Window], blank: float) -> dict[str, np.ndarray]:
-    """Average what ranking needs over every box that starts in this slab; blank and constant are shares of bins."""
+def _strip(
+    table: BinTable, places: Grid, windows: tuple[_Window, _Window, _Window], index: tuple[int, slice], blank: float
+) -> Slab:
+    """Look at the boxes that start at one z and within a range of y."""
+    means = _means(table, windows, blank)
+    z, ys, xs = places.starts[0][index[0]], places.starts[1][index[1]], places.starts[2]
+    allowed = (means["valid"] > 1 - 1e-6) & ~dull(means["blank"], means["constant"])
+    allowed &= ~_covered(places.box, int(z), ys, xs, table.taken)
+    y, x = np.nonzero(allowed)
+    starts = np.stack([np.full(len(y), z), ys[y], xs[x]], 1)
+    fractions = [means[f"fraction:{label}"][y, x] for label in table.labels]
+    return Slab(places.box, starts, means["entropy"][y, x], np.array(fractions).reshape(len(fractions), len(y)))
+
+
+def _means(table: BinTable, windows: tuple[_Window, _Window, _Window], blank: float) -> dict[str, np.ndarray]:
+    """Average what ranking needs over every box (y, x) of a strip; blank and constant are shares of bins."""
+    z, y, x = windows
+    deep, area = z.voxels[z.span], y.voxels[y.span, None] * x.voxels[x.span]
+    voxels = deep.sum() * np.outer(y.sums(y.voxels[y.span]), x.sums(x.voxels[x.span]))
 
     def over_boxes(bins: np.ndarray) -> np.ndarray:
-        plane = np.tensordot(windows[0].voxels[slab], bins, 1) * windows[1].voxels[:, None] * windows[2].voxels
-        return _box_sums(plane, windows[1], windows[2])
+        plane = np.tensordot(deep, bins, 1) * area
+        return x.sums(y.sums(plane).T).T / voxels
+
+    def read(name: str) -> np.ndarray:
+        return np.asarray(table.values[table.names.index(name), z.span, y.span, x.span], np.float64)
 
     wanted = ["valid", "entropy", *(f"fraction:{label}" for label in table.labels)]
-    sums = {name: over_boxes(_read(table, name, slab)) for name in wanted}
-    deviation = _read(table, "deviation", slab)
-    sums |= {"blank": over_boxes(deviation < blank), "constant": over_boxes(deviation < CONSTANT)}
-    voxels = over_boxes(np.ones(deviation.shape))
-    return {name: total / voxels for name, total in sums.items()}
+    deviation = read("deviation")
+    means = {"blank": over_boxes(deviation < blank), "constant": over_boxes(deviation < CONSTANT)}
+    return means | {name: over_boxes(read(name)) for name in wanted}
 
 
-def _read(table: BinTable, name: str, slab: slice) -> np.ndarray:
-    return np.asarray(table.values[table.names.index(name), slab], np.float64)
-
-
-def _box_sums(plane: np.ndarray, rows: _Window, columns: _Window) -> np.ndarray:
-    """Sum a plane over every pair of a row and a column window, by its integral image."""
-    integral = np.zeros((plane.shape[0] + 1, plane.shape[1] + 1))
-    integral[1:, 1:] = plane.cumsum(0).cumsum(1)
-    strips = integral[rows.last] - integral[rows.first]
-    return strips[:, columns.last] - strips[:, columns.first]
-
-
-def _covered(places: Grid, z: int, taken: Sequence[Box]) -> np.ndarray:
-    """Tell which boxes of one slab overlap a taken box."""
-    covered = np.zeros(places.shape[1:], bool)
-    for box in taken:
-        if box.start[0] < z + places.box[0] and z < box.stop[0]:
+def _covered(box: ZYX, z: int, ys: np.ndarray, xs: np.ndarray, taken: Sequence[Box]) -> np.ndarray:
+    """Tell which boxes of one strip overlap a taken box."""
+    covered = np.zeros((len(ys), len(xs)), bool)
+    for other in taken:
+        if other.start[0] < z + box[0] and z < other.stop[0]:
             y, x = (
-                (starts < box.stop[axis]) & (box.start[axis] < starts + places.box[axis])
-                for axis, starts in zip((1, 2), places.starts[1:])
+                (starts < other.stop[axis]) & (other.start[axis] < starts + box[axis])
+                for axis, starts in ((1, ys), (2, xs))
             )
             covered |= np.outer(y, x)
     return covered

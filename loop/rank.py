@@ -63,10 +63,10 @@ class Pool:
     noise: np.ndarray  # (M,) drawn evenly from 0..1: the order of random choices, and what breaks ties
 
     @classmethod
-    def of(cls, index: int, slab: Slab, rng: np.random.Generator) -> Self:
+    def of(cls, index: int, slab: Slab, noise: np.ndarray) -> Self:
         count = len(slab.starts)
         table, shapes = np.full(count, index), np.tile(slab.box, (count, 1))
-        return cls(table, slab.starts, shapes, slab.entropy, slab.fractions.T, rng.random(count))
+        return cls(table, slab.starts, shapes, slab.entropy, slab.fractions.T, noise)
 
     def take(self, rows: np.ndarray) -> Self:
         return type(self)(*(getattr(self, f.name)[rows] for f in fields(self)))
@@ -123,25 +123,45 @@ def survey(tables: Sequence[BinTable], wanted: Wanted) -> Field:
     rng = np.random.default_rng(wanted.seed)
     keep = NEIGHBOURS * wanted.boxes
     nothing = Slab((1, 1, 1), np.empty((0, 3), int), np.empty(0), np.empty((len(labels), 0)))
-    pool, count, predicted = Pool.of(0, nothing, rng), 0, np.zeros(len(labels))
+    pool, bars = Pool.of(0, nothing, np.empty(0)), []
+    count, predicted = 0, np.zeros(len(labels))
     for index, table in enumerate(tables):
         for slab in candidates(table, wanted.box, wanted.blank):
-            pool = pool.join(Pool.of(index, slab, rng))
-            count, predicted = count + len(slab.starts), predicted + slab.fractions.sum(1)
+            noise = rng.random(len(slab.starts))
+            count, predicted = count + len(noise), predicted + slab.fractions.sum(1)
+            rows = _above(bars, slab, noise)
+            pool = pool.join(Pool.of(index, slab.take(rows), noise[rows]))
             if len(pool.noise) > 8 * keep:
-                pool = _trim(pool, keep)
+                pool, bars = _trim(pool, keep)
     return Field(pool, count, labels, tuple(predicted / max(count, 1)))
 
 
-def _trim(pool: Pool, keep: int) -> Pool:
-    """Drop what no strategy can come to."""
-    kept = np.zeros(len(pool.noise), bool)
-    kept[_by_entropy(pool)[:keep]] = True
-    kept[np.argsort(-pool.noise)[:keep]] = True
-    for fraction in pool.fractions.T:
-        kept[np.argsort(-fraction)[:keep]] = True
-        kept[np.argsort(-pool.noise * (fraction >= NOTICEABLE))[:keep]] = True
-    return pool.take(np.flatnonzero(kept))
+Bar = tuple[float, float]
+"""Value and noise of the last candidate that is kept in an order."""
+
+
+def _orders(entropy: np.ndarray, fractions: np.ndarray) -> list[np.ndarray]:
+    """Return the values by which strategies go through candidates; of equal ones the largest noise comes first."""
+    by_class = [order for fraction in fractions for order in (fraction, fraction >= NOTICEABLE)]
+    return [np.zeros(len(entropy)), entropy, *by_class]
+
+
+def _above(bars: Sequence[Bar], slab: Slab, noise: np.ndarray) -> np.ndarray:
+    """Return the rows that come before the bar in any order; all of them while there are no bars."""
+    found = np.full(len(noise), not bars)
+    for order, (value, last) in zip(_orders(slab.entropy, slab.fractions), bars):
+        found |= (order > value) | ((order == value) & (noise > last))
+    return np.flatnonzero(found)
+
+
+def _trim(pool: Pool, keep: int) -> tuple[Pool, list[Bar]]:
+    """Drop what no strategy can come to, and say what later candidates must surpass."""
+    kept, bars = np.zeros(len(pool.noise), bool), []
+    for order in _orders(pool.entropy, pool.fractions.T):
+        rows = np.lexsort((pool.noise, order))[-keep:]
+        kept[rows] = True
+        bars.append((float(order[rows[0]]), float(pool.noise[rows[0]])))
+    return pool.take(np.flatnonzero(kept)), bars
 
 
 def _by_entropy(pool: Pool) -> np.ndarray:

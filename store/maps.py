@@ -90,6 +90,23 @@ def statistics(labels: Sequence[int]) -> tuple[str, ...]:
     return ("valid", "entropy", "mean", "deviation", *weighted, *fractions)
 
 
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """The statistics (S, z, y, x) of a map, read part by part: `bins[1, 4:6]` is an array of its own.
+
+    Nothing stays mapped, since the pages of a lasting map count as memory of the process that walks through it.
+    """
+
+    path: Path
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return np.load(self.path, mmap_mode="r").shape
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return np.array(np.load(self.path, mmap_mode="r")[index])
+
+
 def map_folder(root: Path, volume: str, model: int) -> Path:
     return root / "maps" / volume / f"{model:04d}"
 
@@ -194,9 +211,9 @@ class Maps:
             )
         return found
 
-    def bins(self) -> np.ndarray:
-        """Map the statistics (S, z, y, x) into memory, read only; `plan.statistics` names the first axis."""
-        return np.load(self.folder / BINS, mmap_mode="r")
+    def bins(self) -> Bins:
+        """Return the statistics (S, z, y, x) to be read; `plan.statistics` names the first axis."""
+        return Bins(self.folder / BINS)
 
     def finish(self, progress: Callable[[float, float, str], None] | None = None) -> None:
         """Make the coarser levels; worth it once the whole volume is predicted."""

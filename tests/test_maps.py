@@ -39,7 +39,7 @@ def test_what_is_written_is_read_and_the_rest_is_not_predicted(tmp_path):
     found = again.bins()
     assert found.shape == (len(PLAN.statistics), 5, 5, 5)
     np.testing.assert_array_equal(found[:, 1:3, 2:5, 1:3], bins.astype(np.float16))
-    found = np.array(found)
+    found = found[:]
     found[:, 1:3, 2:5, 1:3] = 0
     assert not found.any()
 

@@ -7,7 +7,7 @@ from rondel.loop.candidates import BinTable, candidates, grid
 from rondel.loop.rank import Proposal, Wanted, propose, survey
 from rondel.store.box import Box
 from rondel.store.errors import UsageError
-from rondel.store.maps import statistics
+from rondel.store.maps import Bins, statistics
 
 CLASSES = ((1, "background"), (2, "membrane"), (3, "organelle"))
 NAMES = statistics([value for value, _ in CLASSES])
@@ -158,8 +158,7 @@ def test_thin_volumes_and_images_get_boxes_cut_to_them():
 
 
 def test_means_of_a_thin_volume_weigh_the_partial_bin_by_its_voxels():
-    source = table((20, 32, 32), entropy=(np.s_[:], 0.25))
-    source.values[NAMES.index("entropy"), 1] = 1.0
+    source = table((20, 32, 32), entropy=(np.s_[:], np.reshape((0.25, 1.0), (2, 1, 1))))
     (slab,) = candidates(source, BOX, 0.01)
     assert slab.entropy == pytest.approx([(16 * 0.25 + 4 * 1.0) / 20])
 
@@ -176,6 +175,18 @@ def test_what_a_huge_volume_drops_from_the_pool_changes_no_choice(strategy, monk
     assert propose([source], wanted) == found
 
 
+@pytest.mark.parametrize("strategy", ["random", "foreground", "entropy"])
+def test_a_wide_volume_that_is_gone_through_in_strips_gives_the_same_choice(strategy, monkeypatch):
+    source = table((80, 200, 130), region=Box((10, 30, 0), (80, 200, 120)), taken=[Box((20, 60, 50), (40, 90, 70))])
+    wanted = replace(WANTED, strategy=strategy)
+    found, whole = propose([source], wanted), list(candidates(source, BOX, 0.01))
+    monkeypatch.setattr("rondel.loop.candidates.STRIP", 20)
+    strips = list(candidates(source, BOX, 0.01))
+    assert len(strips) > 2 * len(whole)
+    assert max(len(strip.starts) for strip in strips) <= 20
+    assert propose([source], wanted) == found
+
+
 def test_unknown_strategy_names_the_known_ones():
     with pytest.raises(UsageError, match=r"unknown strategy 'bald'.*random, foreground, entropy"):
         propose([table()], replace(WANTED, strategy="bald"))
@@ -183,6 +194,7 @@ def test_unknown_strategy_names_the_known_ones():
 
 def test_a_ranking_reads_bins_from_a_file_as_from_memory(tmp_path):
     source = table()
-    np.save(tmp_path / "bins.npy", source.values)
-    mapped = replace(source, values=np.load(tmp_path / "bins.npy", mmap_mode="r"))
-    assert propose([mapped], WANTED) == propose([source], WANTED)
+    np.save(tmp_path / "bins.npy", source.values[:])
+    stored = replace(source, values=Bins(tmp_path / "bins.npy"))
+    assert propose([stored], WANTED) == propose([source], WANTED)
+    assert stored.values[0, :2].flags.owndata  # so that a file larger than memory is never held mapped
