@@ -73,6 +73,7 @@ def _train(project: Project, recipe: TrainPlan, samples: Samples, initial, repor
             report(stage, step, steps, "steps", f"loss {loss:.3f}")
 
     checkpoint.parent.mkdir(exist_ok=True)
+    report(stage, 0, recipe.steps, "steps")
     return train(recipe, samples, initial, checkpoint, tell, lambda: report.cancelled, chosen, watched)
 
 

@@ -8,7 +8,7 @@ from rondel.store.box import Box
 from rondel.store.project import Project
 from rondel.store.records import Purpose, State
 from rondel.tui import words
-from rondel.tui.box_rows import COLUMNS, ORDERS, View, arrange, cells, columns, heading
+from rondel.tui.box_rows import COLUMNS, ORDERS, Searched, View, arrange, cells, columns, heading
 from rondel.tui.snapshot import Snapshot, read
 
 from .conftest import add_box
@@ -24,7 +24,7 @@ def state(project: Project) -> Snapshot:
 
 
 def ids(state: Snapshot, **view) -> list[int]:
-    return [box.id for box in arrange(state, View(**view))]
+    return [box.id for box in arrange(state, View(**view), Searched())]
 
 
 def test_what_waits_comes_first(state) -> None:

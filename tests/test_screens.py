@@ -273,10 +273,10 @@ def test_ten_thousand_boxes_are_paged_searched_and_jumped_in(project, boxes) -> 
 
     async def steps(app, pilot) -> None:
         table, panel = app.screen.query_one(DataTable), app.screen.query_one(BoxesPanel)
-        assert table.row_count == 100
+        assert table.row_count == 50
         await pilot.press("greater_than_sign")
         await pilot.pause()
-        assert "page 2 of 101" in text_of(app) and panel.chosen not in (None, 1)
+        assert "page 2 of 201" in text_of(app) and panel.chosen not in (None, 1)
         await pilot.press("g", *"9000", "enter")
         await until(pilot, lambda: app.screen.box is not None and app.screen.box.id == 9000)
         began = time.monotonic()

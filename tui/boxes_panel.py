@@ -13,7 +13,7 @@ from textual.widgets import DataTable, Input, Static
 
 from ..store.records import LabelBox
 from . import words
-from .box_rows import ORDERS, PAGE, Column, View, arrange, cells, columns, heading
+from .box_rows import ORDERS, PAGE, Column, Searched, View, arrange, cells, columns, heading
 from .messages import BoxChosen, Said
 from .snapshot import WAITING, Snapshot
 
@@ -35,7 +35,7 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
 - `/` filters by words of state, use, volume, person, number, reason; `round:2` too
 - `,` the next order: due, number, priority, state, edits, minutes
 - `.` all rounds, or the present one with what still waits; `g` goes to a box by its number
-- `<` and `>` turn pages, where there are more than 100 boxes
+- `<` and `>` turn pages, where there are more than 50 boxes
 """
 
     DEFAULT_CSS = """
@@ -66,8 +66,9 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
         self.chosen: int | None = None
         """Id of the box under the cursor."""
         self._boxes: list[LabelBox] = []
-        self._arranged: tuple = ()
+        self._arranged: tuple = ((), {}, None, None)
         """What the order of the boxes comes from."""
+        self._searched = Searched()
         self._columns: list[Column] = []
         self._rows: list[tuple[str, ...]] = []
         self._ids: list[int] = []
@@ -178,8 +179,9 @@ by them. **Reserve** boxes let you go on labelling while a model trains.
         if self.snapshot is None or self.size.width < 10:
             return
         arranged = (self.snapshot.boxes, self.snapshot.saves, self.snapshot.round, replace(self.view, page=0))
-        if arranged != self._arranged:
-            self._boxes, self._arranged = arrange(self.snapshot, self.view), arranged
+        same = all(now is was for now, was in zip(arranged[:2], self._arranged[:2]))  # they are long to compare
+        if not same or arranged[2:] != self._arranged[2:]:
+            self._boxes, self._arranged = arrange(self.snapshot, self.view, self._searched), arranged
         self.view = replace(self.view, page=min(self.view.page, max(0, len(self._boxes) - 1) // PAGE))
         shown = self._boxes[self.view.page * PAGE : (self.view.page + 1) * PAGE]
         wanted = columns(self.snapshot, shown, self.size.width - SCROLLBAR)

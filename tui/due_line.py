@@ -2,27 +2,27 @@
 
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Static
 
 from . import words
 from .messages import Said
 from .next_step import Step
+from .one_line import OneLine
 from .theme import QUIET
 
 
-class DueLine(Static):
+class DueLine(OneLine):
     """What `space` does, always with its words; the last line of the log at its right."""
 
     class Pressed(Message):
         """The line was clicked."""
 
     DEFAULT_CSS = """
-    DueLine { height: 1; padding: 0 1; background: $panel; }
+    DueLine { background: $panel; }
     DueLine:hover { background: $secondary 40%; }
     """
 
     def __init__(self, id: str | None = None) -> None:
-        super().__init__(id=id, markup=False)
+        super().__init__(id)
         self._step = Step("")
         self._said: Said | None = None
 
@@ -49,8 +49,8 @@ class DueLine(Static):
         left = Content.assemble(key, "  ", (step, "bold"))
         spare = room - left.cell_length - 3
         if self._said is None or spare < 16:
-            self.update(left)
+            self.write(left)
             return
         style = "$error" if self._said.mistake else QUIET
         said = Content(words.plain(self._said.text, spare)).stylize(style)
-        self.update(Content.assemble(left, " " * (room - left.cell_length - said.cell_length), said))
+        self.write(Content.assemble(left, " " * (room - left.cell_length - said.cell_length), said))

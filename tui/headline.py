@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from textual.content import Content
-from textual.widgets import Static
 
 from . import words
+from .one_line import OneLine
 from .snapshot import Snapshot
 from .theme import FAINT
 
@@ -19,15 +19,15 @@ class Part:
     style: str = ""
 
 
-class Headline(Static):
+class Headline(OneLine):
     """The first line of the screen; where it does not fit it is said in short, and then the last parts are left out."""
 
     DEFAULT_CSS = """
-    Headline { height: 1; padding: 0 1; background: $panel; color: $foreground; }
+    Headline { background: $panel; color: $foreground; }
     """
 
     def __init__(self, id: str | None = None) -> None:
-        super().__init__(id=id, markup=False)
+        super().__init__(id)
         self._parts: list[Part] = []
 
     def show(self, snapshot: Snapshot) -> None:
@@ -40,7 +40,7 @@ class Headline(Static):
     def _draw(self) -> None:
         gap, texts = fit(self._parts, self.size.width - 2)
         styled = [Content(text).stylize(part.style) for text, part in zip(texts, self._parts)]
-        self.update(Content(gap).stylize(FAINT).join(styled))
+        self.write(Content(gap).stylize(FAINT).join(styled))
 
 
 def fit(listed: list[Part], room: int) -> tuple[str, list[str]]:

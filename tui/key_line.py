@@ -3,8 +3,8 @@
 from textual.binding import Binding
 from textual.content import Content
 from textual.events import Click
-from textual.widgets import Static
 
+from .one_line import OneLine
 from .theme import QUIET
 
 ALWAYS = ("question_mark", "q")
@@ -12,15 +12,15 @@ ALWAYS = ("question_mark", "q")
 GAP = 2
 
 
-class KeyLine(Static):
+class KeyLine(OneLine):
     """The keys of the focused panel, then those of the screen, then those of the app."""
 
     DEFAULT_CSS = """
-    KeyLine { height: 1; padding: 0 1; background: $background; }
+    KeyLine { background: $background; }
     """
 
     def __init__(self) -> None:
-        super().__init__(markup=False)
+        super().__init__()
         self._shown: list[tuple[str, int]] = []
         """Key and width of each entry, from the left."""
 
@@ -38,7 +38,7 @@ class KeyLine(Static):
         chosen = fit(active, self.size.width - 2)
         parts = [Content.assemble((_key(b), "bold $accent"), (f" {b.description}", QUIET)) for b in chosen]
         self._shown = [(b.key, len(_key(b)) + 1 + len(b.description)) for b in chosen]
-        self.update(Content(" " * GAP).join(parts))
+        self.write(Content(" " * GAP).join(parts))
 
     async def on_click(self, event: Click) -> None:
         place = event.x - 1

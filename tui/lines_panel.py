@@ -5,6 +5,8 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from .one_line import same
+
 
 class LinesPanel(VerticalScroll):
     """Lines of text; arrows, page keys and the wheel scroll them."""
@@ -17,11 +19,13 @@ class LinesPanel(VerticalScroll):
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._lines = Static(markup=False)
+        self._written = Content("")
 
     def compose(self) -> ComposeResult:
         yield self._lines
 
     def write(self, lines: Content) -> None:
         """Show these lines; equal ones are not drawn again."""
-        if lines != self._lines.content:
+        if not same(lines, self._written):
+            self._written = lines
             self._lines.update(lines)

@@ -5,12 +5,12 @@ from typing import ClassVar
 from textual.content import Content
 from textual.events import Click
 from textual.message import Message
-from textual.widgets import Static
 
+from .one_line import OneLine
 from .theme import QUIET
 
 
-class TabLine(Static):
+class TabLine(OneLine):
     """The tabs of the narrow layout."""
 
     class Chosen(Message):
@@ -27,11 +27,11 @@ class TabLine(Static):
     """Title and panels of each tab."""
 
     DEFAULT_CSS = """
-    TabLine { height: 1; padding: 0 1; background: $surface; }
+    TabLine { background: $surface; }
     """
 
     def __init__(self) -> None:
-        super().__init__(markup=False)
+        super().__init__()
         self._tab = "boxes"
 
     @classmethod
@@ -47,7 +47,7 @@ class TabLine(Static):
             Content(f" {title} ").stylize("bold $background on $primary" if name == tab else QUIET)
             for name, (title, _) in self.TABS.items()
         ]
-        self.update(Content(" ").join(parts))
+        self.write(Content(" ").join(parts))
 
     def on_click(self, event: Click) -> None:
         place = event.x - 1
