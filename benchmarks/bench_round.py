@@ -1,0 +1,181 @@
+"""How long is it from labels saved to a new champion and its proposals on screen? Each stage of a warm round, timed.
+
+    python benchmarks/bench_round.py [--data ../shared/data] [--train-within 12s] [--within 0] [--repeats 3] [--quick]
+
+A volume of 160x160x160, cut from fib25_medulla or made up where that is not there, gets 4 test boxes and 24 train
+boxes of 32x32x32: 16 in round 1, from which the parent model comes, and 8 in round 2. Then `rondel round` is timed on
+copies of the project until it has printed the boxes that come next. The settings are the defaults but for [train] within
+(and [rank] within, where asked for), which a person sets who does not want to wait; 0 takes a limit away.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+SIDE, BOX = 160, 32
+FIRST, SECOND = 16, 8
+"""Train boxes of the round that gives the parent, and those labelled since."""
+QUICK = {"boxes.per_round": "3", "test.boxes": "2", "boxes.shape": "16,16,16", "network.filters": "4,8,8"}
+POLL_SECONDS = 0.02
+CLASSES = "interior,membrane"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
+    parser.add_argument("--train-within", default="12s")
+    parser.add_argument("--within", default="0")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="a volume of 64 voxels a side, small boxes and network")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        source = write_volume(Path(folder), options.data / "fib25_medulla", 64 if options.quick else SIDE)
+        parent = prepare(Path(folder), options)
+        found = [timed_round(parent, Path(folder) / f"copy-{n}") for n in range(options.repeats)]
+    tell(found, source, options)
+
+
+def write_volume(folder: Path, data: Path, side: int) -> str:
+    """Write image.tif and truth.tif, a cube of this side, and say where they are from."""
+    if (data / "image.ome.tif").exists():
+        cut = tuple(slice((250 - side) // 2, (250 + side) // 2) for _ in range(3))
+        image, truth = (tifffile.imread(data / f"{name}.ome.tif")[cut] for name in ("image", "labels"))
+        source = "fib25_medulla"
+    else:
+        from rondel.loop.tissue import MEMBRANE, tissue
+
+        image, truth, _ = tissue((side, side, side), (10.0, 10.0, 10.0))
+        truth = np.where(truth == MEMBRANE, 2, 1).astype(np.uint8)
+        source = "made-up tissue"
+    np.save(folder / "image.npy", image)
+    np.save(folder / "truth.npy", truth)
+    return source
+
+
+def prepare(folder: Path, options: argparse.Namespace) -> Path:
+    """Go through a first round and label the boxes of the second, as a person would; training is due then."""
+    project, first = folder / "project", SECOND if options.quick else FIRST
+    rondel(folder, "init", str(project), "--classes", CLASSES)
+    rondel(project, "add", str(folder / "image.npy"), "--name", "scan", "--spacing", "10,10,10", "--unit", "nm")
+    rondel(project, "config", "boxes.per_round", str(first))
+    rondel(project, "config", "train.within", "20s")
+    for key, value in (QUICK if options.quick else {}).items():
+        rondel(project, "config", key, value)
+    rondel(project, "round")
+    answer(project, folder / "truth.npy")
+    rondel(project, "config", "boxes.per_round", str(3 if options.quick else SECOND))
+    rondel(project, "round")
+    answer(project, folder / "truth.npy")
+    rondel(project, "config", "train.within", options.train_within)
+    rondel(project, "config", "rank.within", options.within)
+    return project
+
+
+def rondel(project: Path, *words: str) -> None:
+    """Run a verb; `init` alone names its own folder."""
+    where = [] if words[0] == "init" else ["-p", str(project)]
+    command = [sys.executable, "-m", "rondel.tui.cli", *where, *words]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def answer(folder: Path, truth: Path) -> None:
+    """Label every box that waits but the reserve, by the truth."""
+    from rondel.loop import oracle, rounds
+    from rondel.store import importers, label_boxes
+    from rondel.store.project import open_project
+
+    with open_project(folder) as project:
+        source = importers.open_labels(truth, None, 2)
+        for box in rounds.waiting_boxes(project):
+            if label_boxes.asked_for(box):
+                oracle.answer(project, box, source, None)
+
+
+@dataclass
+class Timed:
+    """A round as it was seen from outside."""
+
+    total: float = 0.0
+    stages: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Seconds and processor seconds of each stage, in their order."""
+    processor: float = 0.0
+    """Processor seconds of the job until now."""
+    gigabytes: float = 0.0
+    """Peak resident memory of the job."""
+    steps: int = 0
+    boxes: int = 0
+
+
+def timed_round(parent: Path, folder: Path) -> Timed:
+    """Run the round that is due in a copy of the project, looking at the job's progress all the while."""
+    from rondel.store import job_rows, label_boxes, models
+    from rondel.store.project import open_project
+    from rondel.store.records import Purpose, State
+
+    shutil.copytree(parent, folder)
+    found = Timed()
+    with open_project(folder) as project:
+        last, began = job_rows.select(project.database)[0].id, time.time()
+        seen = {"start and imports": (began, 0.0)}
+        verb = subprocess.Popen(
+            [sys.executable, "-m", "rondel.tui.cli", "-p", str(folder), "round"], stdout=subprocess.DEVNULL
+        )
+        while verb.poll() is None:
+            job = job_rows.select(project.database)[0]
+            if job.id > last and job.pid:
+                look(job.pid, found)
+                progress = job_rows.progress(project.database, job.id)
+                if progress:
+                    seen.setdefault(progress.stage, (progress.updated, found.processor))
+            time.sleep(POLL_SECONDS)
+        found.total = time.time() - began
+        if verb.returncode:
+            raise SystemExit(f"rondel round ended with {verb.returncode}")
+        found.steps = models.models(project.database)[-1].steps
+        found.boxes = len(label_boxes.select(project.database, state=[State.PROPOSED], purpose=Purpose.TRAIN))
+    marks = [*seen.values(), (began + found.total, found.processor)]
+    for (stage, (at, spent)), (then, total) in zip(seen.items(), marks[1:]):
+        found.stages[stage] = (then - at, total - spent)
+    return found
+
+
+def look(pid: int, found: Timed) -> None:
+    """Read what a process took until now; it may have ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return
+    for line in status.splitlines():
+        if line.startswith("VmHWM"):
+            found.gigabytes = int(line.split()[1]) * 1024 / 1e9
+            found.processor = (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def tell(found: list[Timed], source: str, options: argparse.Namespace) -> None:
+    totals = sorted(f.total for f in found)
+    print(f"warm round on {source}, [train] within {options.train_within}, [rank] within {options.within}")
+    print(f"labels saved to proposals on screen: {statistics.median(totals):.1f} s", end=" ")
+    print(f"(median of {len(totals)}, {totals[0]:.1f} to {totals[-1]:.1f})")
+    for stage in found[0].stages:
+        own = [f.stages[stage] for f in found if stage in f.stages]
+        seconds, processor = (statistics.median(values) for values in zip(*own))
+        print(f"  {stage:<30} {seconds:6.1f} s {processor:6.1f} CPU s")
+    processor, gigabytes, steps = (
+        statistics.median(getattr(f, name) for f in found) for name in ("processor", "gigabytes", "steps")
+    )
+    print(f"job: {processor:.1f} CPU s, peak memory {gigabytes:.2f} GB; {steps} steps; {found[0].boxes} boxes proposed")
+
+
+if __name__ == "__main__":
+    main()
