@@ -34,6 +34,10 @@ class Device:
     threads: int
     name: str
 
+    @property
+    def precision(self) -> Literal["float32", "bfloat16"]:
+        return "bfloat16" if self.bfloat16 else "float32"
+
 
 def choose(settings: PredictTable, precision: Precision | None = None) -> Device:
     """Choose device, precision and threads; `precision` replaces the setting of prediction, for training.

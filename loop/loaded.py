@@ -38,11 +38,13 @@ class Loaded:
 def load(project: Project, number: int) -> Loaded:
     """Load a version; raises ModelError when its files are not those that were saved."""
     arrays, card = models.load(project, number)
-    chosen = device.choose(project.settings.predict)
+    settings = project.settings.predict
+    chosen = device.choose(settings)
     device.prepare(chosen)
     plan = NetworkPlan.from_dict(card["network"])
     scalings = {name: Normalisation.from_dict(fields) for name, fields in card["normalisation"].items()}
-    return Loaded(number, Predictor.load(plan, arrays, chosen), tuple(card["labels"]), tuple(card["classes"]), scalings)
+    predictor = Predictor.load(plan, arrays, chosen, settings.backend, project.folder / "cache")
+    return Loaded(number, predictor, tuple(card["labels"]), tuple(card["classes"]), scalings)
 
 
 def tile_shape(project: Project, record: VolumeRecord, loaded: Loaded, chunks: ZYX, region: Box) -> ZYX:

@@ -9,7 +9,8 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from pathlib import Path
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -19,7 +20,9 @@ from ..store.box import tiles as cut
 from ..store.errors import ModelError
 from ..store.maps import Maps
 from ..store.volume import Volume
+from . import compiled
 from . import device as devices
+from .compiled import Backend
 from .device import Device
 from .engine import Engine, Plan, Serial, undone
 from .network import NetworkPlan, build, fold, load_state
@@ -36,14 +39,27 @@ class Predictor:
     plan: NetworkPlan
     network: torch.nn.Module
     device: Device
+    backend: Backend
 
     @classmethod
-    def load(cls, plan: NetworkPlan, arrays: Mapping[str, np.ndarray], device: Device) -> Self:
-        """Build the network for prediction; raises ModelError when the weights do not fit."""
+    def load(
+        cls,
+        plan: NetworkPlan,
+        arrays: Mapping[str, np.ndarray],
+        device: Device,
+        backend: Literal["auto", "torch", "openvino"] = "torch",
+        cache: Path | None = None,
+    ) -> Self:
+        """Build the network for prediction, by way of the `cache` folder if there is one.
+
+        Raises ModelError when the weights do not fit, SettingsError when the backend is not to be had.
+        """
         network = build(plan, seed=0)
         load_state(network, arrays)
         with devices.memory_guard(HINT):
-            return cls(plan, devices.place(fold(network), device), device)
+            placed = devices.place(fold(network), device)
+        network, chosen = compiled.choose(placed, plan, device, backend, cache)
+        return cls(plan, network, device, chosen)
 
     @torch.inference_mode()
     def forward(self, image: np.ndarray, normalisation: Normalisation) -> tuple[torch.Tensor, torch.Tensor]:

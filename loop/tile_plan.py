@@ -32,6 +32,7 @@ class TilePlan:
     """Of the weights, so that no worker goes on with others."""
     normalisation: Normalisation
     settings: PredictTable
+    """With the backend that computes in the driving job, so that workers on CPUs give the same bytes or an error."""
     probabilities: bool
 
     @classmethod
@@ -44,7 +45,7 @@ class TilePlan:
             models.model_folder(project, loaded.number).resolve(),
             models.get(project.database, loaded.number).sha256,
             loaded.normalisation(volume),
-            project.settings.predict.model_copy(update={"threads": threads}),
+            project.settings.predict.model_copy(update={"threads": threads, "backend": loaded.predictor.backend.name}),
             keep,
         )
 
@@ -57,6 +58,9 @@ class TilePlan:
                 "workers need the project under the same path as here",
             )
         arrays, card = models.read(self.model_folder, self.map.model, self.sha256)
-        predictor = Predictor.load(NetworkPlan.from_dict(card["network"]), arrays, device.choose(self.settings))
+        chosen = device.choose(self.settings)
+        backend = self.settings.backend if chosen.type == "cpu" else "torch"
+        network = NetworkPlan.from_dict(card["network"])
+        predictor = Predictor.load(network, arrays, chosen, backend, self.root / "cache")
         volume = open_volume(self.volume, self.root)
         return Opened(volume, Maps(folder, self.map), predictor, self.normalisation, self.probabilities)

@@ -220,6 +220,8 @@ class PredictTable(Table):
     """Where training and prediction run; "auto": CUDA when there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of prediction; "auto": bfloat16 where the processor is faster in it."""
+    backend: Literal["auto", "torch", "openvino"] = "auto"
+    """What predicts on a CPU; "auto": OpenVINO where it is installed and agrees with torch on a sample, else torch."""
     threads: int = Field(default=0, ge=0, le=1024)
     """Threads of the computation; 0: all cores."""
     probabilities: bool = False
