@@ -37,6 +37,7 @@ SAMPLE = 48
 BOUNDS = {"float32": (0.001, 0.001), "bfloat16": (0.01, 0.1)}
 """Largest share of voxels whose class changes, and largest change of a probability, for which OpenVINO is used; at most
 0 and 1e-5, and 0.006 and 0.03, were seen in 14 trained networks in 2-D and 3-D."""
+DIFFERS = "OpenVINO's answer is not torch's"
 KEPT = 20
 """Networks that stay in the cache, a few megabytes each."""
 
@@ -96,9 +97,11 @@ def choose(
         found, verdict = _ready(network, plan, device, cache)
     except (ImportError, RuntimeError) as error:  # OpenVINO raises no other errors of its own
         reason = str(error).strip().splitlines()[-1:]
-        return network, _warned(f"OpenVINO cannot run this network: {' '.join(reason)}")
+        why = f"OpenVINO cannot run this network: {' '.join(reason)}"
+        log.warning("torch predicts: %s", why)
+        return network, Backend("torch", why)
     if not verdict.trusts(device.precision):
-        return network, _warned(f"OpenVINO's answer is not torch's: {verdict}")
+        return network, Backend("torch", f"{DIFFERS}: {verdict}")
     return found, Backend("openvino", f"it agrees with torch: {verdict}")
 
 
@@ -129,11 +132,6 @@ def _torch_because(wanted: Name | Literal["auto"], device: Device) -> str:
     return ""
 
 
-def _warned(why: str) -> Backend:
-    log.warning("torch predicts: %s", why)
-    return Backend("torch", why)
-
-
 def _ready(network: torch.nn.Module, plan: NetworkPlan, device: Device, cache: Path | None) -> tuple[Compiled, Verdict]:
     """Open the network that was kept, or convert, check and keep it."""
     core, options = _import().Core(), _options(device)
@@ -144,6 +142,8 @@ def _ready(network: torch.nn.Module, plan: NetworkPlan, device: Device, cache: P
     blob = core.compile_model(_convert(network, plan), "CPU", options).export_model().read()
     found = Compiled(core.import_model(blob, "CPU", options))
     verdict = compare(found, network, plan, device)
+    if not verdict.trusts(device.precision):
+        log.warning("torch predicts: %s: %s", DIFFERS, verdict)
     if path:
         with suppress(OSError):  # where nothing can be written it is converted again each time
             _keep(path, blob, verdict)

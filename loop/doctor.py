@@ -40,14 +40,15 @@ class Finding:
 def examine(project: Project, name: str, number: int | None = None) -> list[Finding]:
     """Look at the machine and at a volume, and predict a piece of it with a model, or with the network that is planned.
 
-    Nothing is written. What cannot be done is a finding too.
+    Nothing is written, but in cache/ a model's network as it was compiled. What cannot be done is a finding too.
     """
     record = project.volume_record(name)
     found = [_database(project), _disk(project, record), _image(project, record)]
     try:
         chosen = device.choose(project.settings.predict)
         predictor, of = _predictor(project, record, chosen, number)
-        found += [*_device(project, chosen), _memory_format(predictor), _network(predictor, of)]
+        backend = Finding("backend", predictor.backend.name, predictor.backend.why)
+        found += [*_device(project, chosen), backend, _memory_format(predictor), _network(predictor, of)]
         found += _costs(project, record, predictor)
     except RondelError as error:
         found.append(Finding("prediction", str(error.message), error.hint, good=False))
@@ -91,7 +92,8 @@ def _predictor(
     device.prepare(chosen)
     channels, classes = len(record.channels), len(project.classes)
     plan = network.plan_network(project.settings.network, record.spacing_nm, record.shape, channels, classes)
-    return Predictor.load(plan, network.state(network.build(plan, 0)), chosen), "as round 1 will train it"
+    arrays, backend = network.state(network.build(plan, 0)), project.settings.predict.backend
+    return Predictor.load(plan, arrays, chosen, backend), "as round 1 will train it"
 
 
 def _device(project: Project, chosen: device.Device) -> list[Finding]:
@@ -108,6 +110,8 @@ def _device(project: Project, chosen: device.Device) -> list[Finding]:
 
 
 def _memory_format(predictor: Predictor) -> Finding:
+    if predictor.backend.name == "openvino":
+        return Finding("memory format", "blocks of channels", "OpenVINO's own")
     weights = [p for p in predictor.network.parameters() if p.ndim in device.LAST]
     last = any(p.is_contiguous(memory_format=device.LAST[p.ndim]) and not p.is_contiguous() for p in weights)
     why = "faster in these networks" if last else "convolutions this narrow are not safe channels last on a processor"
@@ -139,7 +143,7 @@ def _costs(project: Project, record: VolumeRecord, predictor: Predictor) -> list
             f"{need / GB:.2f} GB a tile",
             f"[predict] memory_gb is {settings.predict.memory_gb:g}; {_free_memory(predictor.device)}",
         ),
-        Finding("rate", f"{rate / 1e6:.2f} million voxels/s", "measured on a piece of this volume"),
+        Finding("rate", f"{rate / 1e6:.2f} million voxels/s", f"measured on a piece, with {predictor.backend.name}"),
         Finding("whole volume", _duration(record.box.voxels * waste / rate), f"{record.box.voxels:,} voxels"),
         Finding("a round's candidates", _duration(round_ * waste / rate), f"{round_:,} voxels, by [rank] candidates"),
     ]

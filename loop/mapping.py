@@ -72,7 +72,8 @@ def predict_volume(
     _predict(project, loaded, opened, planned, report, keep, dask=dask)
     if region is None:
         opened.finish(lambda done, total, unit: report(f"pyramid of {name}", done, total, unit))
-    return {"model": number, "tiles": len(planned), "seconds": time.monotonic() - began}
+    spent, backend = time.monotonic() - began, loaded.predictor.backend.name
+    return {"model": number, "tiles": len(planned), "seconds": spent, "backend": backend}
 
 
 def predict_pool(project: Project, name: str, number: int, report: Report, limit: Limit) -> None:
@@ -114,7 +115,8 @@ def _predict(
     volume = project.open_volume(name)
 
     def progress(done: float, total: float, unit: str) -> None:
-        report(f"predict {name}", done, total, unit, f"{dask.workers} workers" if dask else "")
+        by = f"{dask.workers} workers" if dask else loaded.predictor.backend.name
+        report(f"predict {name}", done, total, unit, by)
 
     if keep:
         opened.make_probabilities()

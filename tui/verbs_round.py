@@ -102,7 +102,8 @@ def predict(
         request = {"volume": name, "model": number, "probabilities": probabilities, "dask": dask}
         result = door.run(project, "predict", request, detach=detach)
         if result:
-            door.say(f"{name} predicted by model {result['model']}: {result['tiles']} tiles, {result['seconds']:.1f} s")
+            what = f"{result['tiles']} tiles, {result['seconds']:.1f} s, {result['backend']}"
+            door.say(f"{name} predicted by model {result['model']}: {what}")
 
 
 def _dask(engine: str, workers: int | None, scheduler: str | None) -> dict[str, Any] | None:
