@@ -27,7 +27,7 @@ from .device import Device
 from .engine import Engine, Plan, Serial, undone
 from .network import NetworkPlan, build, fold, load_state
 from .normalise import Normalisation
-from .uncertainty import entropy, summarise
+from .uncertainty import summarise
 
 HINT = "lower [predict] memory_gb"
 
@@ -177,12 +177,11 @@ def _compute(
     predictor: Predictor, image: np.ndarray, normalisation: Normalisation, inner: Box, maps: Maps, keep: bool
 ) -> Output:
     probabilities, scaled = (part[(slice(None), *inner.slices)] for part in predictor.forward(image, normalisation))
-    labels = torch.tensor(maps.plan.labels, dtype=torch.uint8, device=probabilities.device)
-    unsure = entropy(probabilities[None])[0]
+    found = summarise(probabilities, scaled[0], maps.plan.bin)
     return Output(
-        classes=labels[probabilities.argmax(0)].cpu().numpy(),
-        uncertainty=_bytes(unsure),
-        bins=summarise(probabilities, unsure, scaled[0], maps.plan.bin),
+        classes=np.array(maps.plan.labels, np.uint8)[found.winner.cpu().numpy()],
+        uncertainty=_bytes(found.unsure),
+        bins=found.bins.cpu().numpy(),
         probabilities=_bytes(probabilities) if keep else None,
     )
 

@@ -1,42 +1,86 @@
 """How unsure is it? Entropy of a voxel's probabilities, and the means that ranking needs of each bin."""
 
 import math
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch.nn.functional import pad
 
 from ..store.box import ZYX
 
+SLAB = 1 << 18
+"""Voxels that a processor summarises together, few enough to stay in its cache; a GPU takes all of a tile at once."""
+
+
+class Summary(NamedTuple):
+    """What is kept of a tile's probabilities."""
+
+    winner: torch.Tensor
+    """uint8 (Z, Y, X), the channel with the highest probability; the first of equal ones."""
+    unsure: torch.Tensor
+    """float32 (Z, Y, X), the entropy."""
+    bins: torch.Tensor
+    """float32 (S, z, y, x) in the order of `store.maps.statistics`."""
+
 
 def entropy(probabilities: torch.Tensor) -> torch.Tensor:
     """Return the entropy (B, Z, Y, X) of probabilities (B, K, Z, Y, X) as a share of ln K: 0 certain, 1 no idea."""
-    return torch.special.entr(probabilities).sum(1).div_(math.log(probabilities.shape[1])).clamp_(0, 1)
+    total = torch.special.entr(probabilities[:, 0])
+    for channel in probabilities.unbind(1)[1:]:
+        total += torch.special.entr(channel)
+    return total.div_(math.log(probabilities.shape[1])).clamp_(0, 1)
 
 
-def summarise(probabilities: torch.Tensor, unsure: torch.Tensor, image: torch.Tensor, bins: ZYX) -> np.ndarray:
-    """Average a tile over its bins: float32 (S, z, y, x) in the order of `store.maps.statistics`.
+def summarise(probabilities: torch.Tensor, image: torch.Tensor, bins: ZYX) -> Summary:
+    """Find the winners and the entropy of a tile, and average it over its bins.
 
-    Takes probabilities (K, Z, Y, X), their entropy (Z, Y, X) and the first channel's normalised intensities (Z, Y, X).
-    The tile starts on the bin grid; bins that it ends in count only what is inside.
+    Takes probabilities (K, Z, Y, X) and the first channel's normalised intensities (Z, Y, X). The tile starts on the
+    bin grid; bins that it ends in count only what is inside.
     """
-    one = torch.ones_like(unsure)
-    mean = block_mean(image, bins)
+    deep = image.shape[0]
+    if image.device.type == "cpu":
+        deep = max(SLAB // image[0].numel() // bins[0], 1) * bins[0]
+    parts = [_slab(p, i, bins) for p, i in zip(probabilities.split(deep, 1), image.split(deep))]
+    winners, unsure, means = zip(*parts)
+    return Summary(torch.cat(winners), torch.cat(unsure), torch.cat(means, 1))
+
+
+def _slab(probabilities: torch.Tensor, image: torch.Tensor, bins: ZYX) -> Summary:
+    """Summarise part of a tile. What the last class adds is what the others leave, since probabilities sum to 1."""
+    unsure, winner = entropy(probabilities[None])[0], _winner(probabilities)
+    mean, whole = block_mean(image, bins), block_mean(unsure, bins)
     spread = image - _spread(mean, bins, image.shape)  # two passes, so that a constant bin deviates by exactly nothing
-    winner = probabilities.argmax(0)
-    found = [block_mean(one, bins), block_mean(unsure, bins), mean, block_mean(spread.square_(), bins).sqrt_()]
-    found += [block_mean(p * unsure, bins) for p in probabilities]
-    found += [block_mean((winner == k).float(), bins) for k in range(len(probabilities))]
-    return torch.stack(found).cpu().numpy()
+    weighted = [block_mean(p * unsure, bins) for p in probabilities[1:]]
+    fractions = [block_mean((winner == k).float(), bins) for k in range(1, len(probabilities))]
+    found = [torch.ones_like(mean), whole, mean, block_mean(spread.square_(), bins).sqrt_()]
+    found += [(whole - sum(weighted)).clamp_(min=0), *weighted, 1 - sum(fractions), *fractions]
+    return Summary(winner, unsure, torch.stack(found))
+
+
+def _winner(probabilities: torch.Tensor) -> torch.Tensor:
+    """Return what argmax over the first axis returns, which takes many times longer across planes of memory."""
+    best, winner = (
+        probabilities[0],
+        torch.zeros(probabilities.shape[1:], dtype=torch.uint8, device=probabilities.device),
+    )
+    for k, channel in enumerate(probabilities[1:], 1):
+        higher = (channel > best).view(torch.uint8)
+        winner = torch.maximum(winner, higher.mul_(k))
+        best = torch.maximum(best, channel)
+    return winner
 
 
 def block_mean(values: torch.Tensor, bins: ZYX) -> torch.Tensor:
     """Average (Z, Y, X) over blocks of a grid that starts at its corner; the last ones may be partial."""
     rest = [(-n) % b for n, b in zip(values.shape, bins)]
     z, y, x = (-(-n // b) for n, b in zip(values.shape, bins))
-    blocks = pad(values, (0, rest[2], 0, rest[1], 0, rest[0])).reshape(z, bins[0], y, bins[1], x, bins[2])
-    counts = [_counts(n, b, values.device) for n, b in zip(values.shape, bins)]
-    return blocks.sum((1, 3, 5)) / (counts[0][:, None, None] * counts[1][:, None] * counts[2])
+    if any(rest):
+        counts = [_counts(n, b, values.device) for n, b in zip(values.shape, bins)]
+        size = counts[0][:, None, None] * counts[1][:, None] * counts[2]
+        values = pad(values, (0, rest[2], 0, rest[1], 0, rest[0]))
+    else:
+        size = math.prod(bins)
+    return values.reshape(z, bins[0], y, bins[1], x, bins[2]).sum((1, 3, 5)) / size
 
 
 def _counts(length: int, step: int, device: torch.device) -> torch.Tensor:
@@ -45,6 +89,7 @@ def _counts(length: int, step: int, device: torch.device) -> torch.Tensor:
 
 
 def _spread(values: torch.Tensor, bins: ZYX, shape: torch.Size) -> torch.Tensor:
-    for axis, step in enumerate(bins):
-        values = values.repeat_interleave(step, axis)
-    return values[: shape[0], : shape[1], : shape[2]]
+    """Repeat the value of each block for all of its voxels."""
+    z, y, x = values.shape
+    blocks = values[:, None, :, None, :, None].expand(z, bins[0], y, bins[1], x, bins[2])
+    return blocks.reshape(z * bins[0], y * bins[1], x * bins[2])[: shape[0], : shape[1], : shape[2]]

@@ -29,7 +29,37 @@ def test_a_constant_bin_does_not_deviate_and_an_uneven_one_does():
     probabilities = torch.full((2, 8, 8, 16), 0.5)
     image = torch.full((8, 8, 16), 0.3)
     image[:, :, 8:] += torch.linspace(0, 1, 8)
-    found = summarise(probabilities, torch.ones(8, 8, 16), image, (8, 8, 8))
+    found = summarise(probabilities, image, (8, 8, 8)).bins
     deviation = found[statistics([1, 2]).index("deviation"), 0, 0]
     assert deviation[0] < 1e-6
     assert deviation[1] == pytest.approx(np.linspace(0, 1, 8).std(), rel=1e-5)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_tile_is_summarised_in_slabs_as_numpy_does_it_at_once(classes, last, monkeypatch):
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(classes), (9, 10, 20)).astype(np.float32).transpose(3, 0, 1, 2)
+    p[:2, :3] = p[:2, :3].max(0)  # of equal ones the first wins
+    p /= p.sum(0)
+    image = rng.random((9, 10, 20), np.float32)
+    tensor = torch.from_numpy(p)
+    if last:
+        tensor = tensor.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2)
+    monkeypatch.setattr("rondel.loop.uncertainty.SLAB", 4 * 10 * 20)
+    found = summarise(tensor, torch.from_numpy(image), (4, 5, 8))
+    winner, unsure = p.argmax(0), -(p * np.log(p)).sum(0) / np.log(classes)
+    np.testing.assert_array_equal(found.winner, winner)
+    np.testing.assert_allclose(found.unsure, unsure, atol=1e-6)
+    names = statistics(range(1, classes + 1))
+    for index in np.ndindex(3, 2, 3):
+        cell = tuple(slice(i * b, (i + 1) * b) for i, b in zip(index, (4, 5, 8)))
+        expected = {
+            "valid": 1,
+            "entropy": unsure[cell].mean(),
+            "mean": image[cell].mean(),
+            "deviation": image[cell].std(),
+        }
+        expected |= {f"entropy:{k + 1}": (p[k] * unsure)[cell].mean() for k in range(classes)}
+        expected |= {f"fraction:{k + 1}": (winner == k)[cell].mean() for k in range(classes)}
+        assert dict(zip(names, found.bins[(slice(None), *index)].tolist())) == pytest.approx(expected, abs=1e-5)
