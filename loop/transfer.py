@@ -8,6 +8,7 @@ import numpy as np
 
 from ..store import edits, exporters, importers, label_boxes, labels, ledger, models, ngff, volume
 from ..store import project as projects
+from ..store.arrays import is_url
 from ..store.box import Box, Tile
 from ..store.errors import InvalidDataError, LabelError, UsageError
 from ..store.finish import finish
@@ -18,7 +19,6 @@ from ..store.writer import open_writer
 from .engine import undone
 from .report import Report
 
-REMOTE = ("http://", "https://")
 PURPOSES = ("train", "test", "truth")
 WHAT = ("classes", "labels", "probabilities", "uncertainty")
 TIFF, ZARR = (".tif", ".tiff", ".btf"), (".zarr",)
@@ -26,8 +26,10 @@ TIFF, ZARR = (".tif", ".tiff", ".btf"), (".zarr",)
 
 def is_ome_zarr(image: str) -> bool:
     """Tell whether an image is referenced where it is, as OME-Zarr volumes are, and not imported."""
+    if "://" in image and not is_url(image):
+        raise UsageError(f"{image} is of no kind of address that is read", "http://, https:// and s3:// are")
     folder = Path(image)
-    return image.startswith(REMOTE) or any((folder / name).exists() for name in ("zarr.json", ".zgroup", ".zattrs"))
+    return is_url(image) or any((folder / name).exists() for name in ("zarr.json", ".zgroup", ".zattrs"))
 
 
 def volume_name(image: str) -> str:
@@ -71,8 +73,8 @@ def add_image(project: Project, arguments: dict[str, Any], report: Report) -> Vo
     choice = {key: arguments[key] for key in ("level", "time", "channels", "spacing", "unit")}
     percentiles = (normalise.low, normalise.high)
     if is_ome_zarr(image):
-        url = image if image.startswith(REMOTE) else str(Path(image).resolve())
-        record = volume.describe(name, url, percentiles=percentiles, **choice)
+        url = image if is_url(image) else str(Path(image).resolve())
+        record = volume.describe(name, url, percentiles=percentiles, root=project.folder, **choice)
         if arguments["relink"]:
             projects.relink(project, record)
             return project.volume_record(name)

@@ -1,4 +1,4 @@
-"""How is one zarr array opened, read and written? tensorstore over zarr v2 and v3, local path or http(s) URL.
+"""How is one zarr array opened, read and written? tensorstore over zarr v2 and v3, at a local path or a URL.
 
 Everything shares one bounded cache. tensorstore is imported here alone, by the functions that need it.
 """
@@ -6,43 +6,37 @@ Everything shares one bounded cache. tensorstore is imported here alone, by the 
 import functools
 import json
 import os
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import remote
 from .errors import VolumeError
+from .remote import is_url, reason
 
 if TYPE_CHECKING:
     import tensorstore
 
 CACHE_BYTES = 64 << 20
-TIMEOUT_S = 20
-
-
-def is_url(place: str | Path) -> bool:
-    return str(place).startswith(("http://", "https://"))
 
 
 def join(place: str | Path, inner: str) -> str:
-    """Return where `inner` lies inside a store; in a URL it is quoted."""
-    if is_url(place):
-        return f"{str(place).rstrip('/')}/{urllib.parse.quote(inner)}"
-    return str(Path(place) / inner)
+    """Return where `inner` lies inside a store; in a web address it is quoted."""
+    return remote.join(str(place), inner) if is_url(place) else str(Path(place) / inner)
 
 
 def read_json(place: str | Path, key: str) -> dict[str, Any] | None:
     """Return the JSON object stored under `key`, None where there is none; raises VolumeError."""
     where = join(place, key)
     try:
-        content = _fetch(where) if is_url(where) else Path(where).read_bytes()
+        content = remote.fetch(str(place), key, _context()) if is_url(place) else Path(where).read_bytes()
         found = json.loads(content) if content is not None else None
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except VolumeError:
+        raise
     except OSError as error:
         raise VolumeError(f"{where} cannot be read: {error}", "check the address and the permissions") from None
     except ValueError as error:
@@ -52,14 +46,10 @@ def read_json(place: str | Path, key: str) -> dict[str, Any] | None:
     return found
 
 
-def _fetch(address: str) -> bytes | None:
-    try:
-        with urllib.request.urlopen(address.replace(" ", "%20"), timeout=TIMEOUT_S) as answer:
-            return answer.read()
-    except urllib.error.HTTPError as error:
-        if error.code in (403, 404):  # public buckets answer 403 for what does not exist
-            return None
-        raise
+def check_bucket(place: str) -> None:
+    """Raise VolumeError when a place lies in a bucket that does not exist."""
+    if remote.is_bucket(place):
+        remote.check_bucket(place, _context())
 
 
 @functools.cache
@@ -71,27 +61,30 @@ def _context() -> "tensorstore.Context":
             "cache_pool": {"total_bytes_limit": CACHE_BYTES},
             "data_copy_concurrency": {"limit": min(4, os.cpu_count() or 1)},
             "file_io_concurrency": {"limit": 8},
-            "http_request_concurrency": {"limit": 16},
-            "http_request_retries": {"max_retries": 4, "initial_delay": "200ms", "max_delay": "4s"},
+            **remote.context(),
         }
     )
 
 
-def _store(place: str | Path) -> dict[str, str]:
-    if is_url(place):
-        return {"driver": "http", "base_url": str(place).rstrip("/").replace(" ", "%20") + "/"}
-    return {"driver": "file", "path": f"{Path(place).absolute()}/"}
+def _store(place: str | Path) -> dict[str, Any]:
+    return remote.spec(str(place)) if is_url(place) else {"driver": "file", "path": f"{Path(place).absolute()}/"}
 
 
 def open_array(place: str | Path, *, write: bool = False) -> "tensorstore.TensorStore":
-    """Open a zarr array, v2 or v3, at a local path or an http(s) URL; raises VolumeError."""
+    """Open a zarr array, v2 or v3, at a local path or a URL; raises VolumeError."""
     import tensorstore
 
     if write and is_url(place):
         raise VolumeError(f"{place} is a URL", "only local arrays are written")
     spec = {"driver": "auto", "kvstore": _store(place)}
+
+    def start() -> "tensorstore.Future[tensorstore.TensorStore]":
+        return tensorstore.open(spec, context=_context(), open=True, read=True, write=write)
+
+    if is_url(place):
+        return remote.wait(start, str(place), remote.TIMEOUT_S)
     try:
-        return tensorstore.open(spec, context=_context(), open=True, read=True, write=write).result()
+        return start().result()
     except ValueError as error:
         raise VolumeError(f"{place} cannot be opened as a zarr array: {reason(error)}", "check the path") from None
 
@@ -122,15 +115,12 @@ def create_array(
 
 
 def read(array: "tensorstore.TensorStore", index: tuple[slice, ...], place: str | Path) -> np.ndarray:
-    """Read a region of an open array; raises VolumeError naming the place when its chunks cannot be decoded."""
+    """Read a region of an open array; raises VolumeError naming the place when its chunks cannot be had or decoded."""
+    if is_url(place):
+        return np.asarray(remote.wait(lambda: array[index].read(), str(place)))
     try:
         return np.asarray(array[index].read().result())
     except ValueError as error:
         raise VolumeError(
             f"{place} cannot be read: {reason(error)}", "the store is damaged or out of reach; check or copy it again"
         ) from None
-
-
-def reason(error: Exception) -> str:
-    """Return the part of a tensorstore message that a person can use."""
-    return str(error).split(" [")[0].splitlines()[0][:300]

@@ -6,6 +6,7 @@ RondelError                 exit 1  anything this program reports by itself
 │   └── MissingExtraError   exit 2  an optional package is not installed
 ├── InvalidDataError        exit 3  what was handed in cannot be used
 │   ├── VolumeError         exit 3  an image volume
+│   │   └── ForbiddenError  exit 3  one that its server does not hand out
 │   ├── LabelError          exit 3  labels or a label box
 │   ├── ModelError          exit 3  a model version
 │   └── ProjectError        exit 3  a project folder
@@ -48,6 +49,10 @@ class InvalidDataError(RondelError, ValueError):
 
 
 class VolumeError(InvalidDataError):
+    pass
+
+
+class ForbiddenError(VolumeError):
     pass
 
 

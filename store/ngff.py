@@ -18,7 +18,7 @@ from .atomic import write_text
 from .axes import check_axes
 from .beside import appear
 from .box import ZYX
-from .errors import VolumeError
+from .errors import ForbiddenError, VolumeError
 from .units import UNITS_NM, from_nm, to_nm
 
 __all__ = [
@@ -127,13 +127,20 @@ def read_metadata(url: str | Path) -> ImageMetadata:
 def _attributes(place: str) -> tuple[Literal[2, 3], dict[str, Any]]:
     if not arrays.is_url(place) and not Path(place).exists():
         raise VolumeError(f"{place} does not exist", "check the path")
-    group = arrays.read_json(place, "zarr.json")
+    group, refusal = None, None
+    try:
+        group = arrays.read_json(place, "zarr.json")
+    except ForbiddenError as error:  # buckets that may not be listed answer so for what does not exist
+        refusal = error
     if group is not None:
         if group.get("node_type") == "array":
             raise VolumeError(f"{place} is a bare zarr array without axes or spacing", "name the image that holds it")
         return 3, group.get("attributes") or {}
     attributes = arrays.read_json(place, ".zattrs")
     if attributes is None:
+        arrays.check_bucket(place)
+        if refusal:
+            raise refusal
         raise VolumeError(f"{place} has no multiscales metadata: no zarr.json or .zattrs", "check the path")
     return 2, attributes
 

@@ -246,6 +246,11 @@ class ServeTable(Table):
     """user@host of the tunnel line; "": the login name and the host's name."""
 
 
+class RemoteTable(Table):
+    cache_gb: float = Field(default=4.0, ge=0, allow_inf_nan=False)
+    """Disk that chunks of remote volumes may take in the user's cache folder, in gigabytes; 0: none are kept."""
+
+
 class Settings(Table):
     """The whole of project.toml."""
 
@@ -264,6 +269,7 @@ class Settings(Table):
     predict: PredictTable = PredictTable()
     gate: GateTable = GateTable()
     serve: ServeTable = ServeTable()
+    remote: RemoteTable = RemoteTable()
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True)
 

@@ -11,6 +11,7 @@ import numpy as np
 from . import arrays, axes, ngff
 from . import spacing as spacings
 from .box import Box
+from .chunk_cache import Reader, open_reader
 from .errors import VolumeError
 from .intensities import sample
 from .records import VolumeRecord
@@ -27,7 +28,7 @@ class Volume:
     root: Path
     """The project folder, against which the paths of imported volumes count."""
     _metadata: ngff.ImageMetadata | None = field(default=None, repr=False)
-    _opened: dict[int, Any] = field(default_factory=dict, repr=False)
+    _opened: dict[int, Reader] = field(default_factory=dict, repr=False)
 
     @property
     def place(self) -> str:
@@ -53,9 +54,9 @@ class Volume:
         level = record.level if level is None else level
         if level != record.level:
             box = self._box_at(box, level)
-        stored = self._array(level)
+        read = self._reader(level)
         parts = [
-            axes.to_czyx(arrays.read(stored, axes.region(record.axes, box, record.time, run), self.place), record.axes)
+            axes.to_czyx(read(axes.region(record.axes, box, record.time, run)), record.axes)
             for run in axes.runs(record.channels)
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -73,12 +74,12 @@ class Volume:
         image = self.read(inside)
         return image[np.ix_(np.arange(len(image)), *(w - a for w, a in zip(wanted, inside.start)))]
 
-    def _array(self, level: int):
+    def _reader(self, level: int) -> Reader:
         if level not in self._opened:
             levels = self.metadata.levels
             if not 0 <= level < len(levels):
                 raise VolumeError(f"'{self.record.name}' has no level {level}", f"levels are 0 to {len(levels) - 1}")
-            self._opened[level] = ngff.open_array(arrays.join(self.place, levels[level].path))
+            self._opened[level] = open_reader(arrays.join(self.place, levels[level].path), self.root)
         return self._opened[level]
 
     def _box_at(self, box: Box, level: int) -> Box:

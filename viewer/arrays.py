@@ -35,7 +35,7 @@ class Arrays:
     """All arrays of a project as routes of a tornado application; close it on the loop that served them."""
 
     def __init__(self, folder: Path, canvas_of: CanvasOf) -> None:
-        self.canvas_of = canvas_of
+        self.folder, self.canvas_of = folder, canvas_of
         self.remote = Remote()
         self._catalogue = Catalogue(folder)
         self._readers = ThreadPoolExecutor(READERS, "chunks")
@@ -150,7 +150,7 @@ class Stored(_Handler):
 
     async def made(self, make: Callable[..., bytes], array: VirtualArray, *arguments: Any) -> bytes:
         try:
-            return await self.arrays.read(make, array, *arguments)
+            return await self.arrays.read(make, array, self.arrays.folder, *arguments)
         except VolumeError as error:
             raise tornado.web.HTTPError(500 if await self.there(array) else GATEWAY_TIMEOUT, "%s", error) from None
 

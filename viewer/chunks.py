@@ -3,11 +3,12 @@
 import functools
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 
-from ..store import arrays
 from ..store.box import Box
+from ..store.chunk_cache import Reader, open_reader
 from .virtual import VirtualArray
 
 BLANK_BYTES = 64 << 20
@@ -46,17 +47,17 @@ def inside(array: VirtualArray, index: tuple[int, ...], hole: Box) -> Box:
     return Box((z.start, y.start, x.start), (z.stop, y.stop, x.stop)).intersect(hole)
 
 
-def cut(array: VirtualArray, index: tuple[int, ...], part: Box) -> bytes:
+def cut(array: VirtualArray, root: Path, index: tuple[int, ...], part: Box) -> bytes:
     """Encode a stored chunk with the voxels of a box inside it set to 0."""
     region = array.region(index)
-    block = np.array(read(array, region))
+    block = np.array(_reader(array.place, root)(region))
     block[part.shift([-s.start for s in region]).slices] = 0
     return encode(array, block)
 
 
-def decode(array: VirtualArray, index: tuple[int, ...]) -> bytes:
+def decode(array: VirtualArray, root: Path, index: tuple[int, ...]) -> bytes:
     """Read a stored chunk and return its voxels, little-endian in C order, in full size."""
-    block = read(array, array.region(index)).astype(np.dtype(array.dtype).newbyteorder("<"))
+    block = _reader(array.place, root)(array.region(index)).astype(np.dtype(array.dtype).newbyteorder("<"))
     if array.added:
         block = block[np.newaxis]
     whole = np.zeros(array.chunks, block.dtype)
@@ -64,10 +65,6 @@ def decode(array: VirtualArray, index: tuple[int, ...]) -> bytes:
     return whole.tobytes()
 
 
-def read(array: VirtualArray, region: tuple[slice, ...]) -> np.ndarray:
-    return arrays.read(_opened(array.place), region, array.place)
-
-
 @functools.lru_cache(maxsize=256)
-def _opened(place: str):
-    return arrays.open_array(place)
+def _reader(place: str, root: Path) -> Reader:
+    return open_reader(place, root)

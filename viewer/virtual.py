@@ -19,6 +19,7 @@ from ..store import arrays
 from ..store.box import Box
 from ..store.errors import VolumeError
 from ..store.ngff import ImageMetadata
+from ..store.remote import is_bucket
 from ..store.volume import voxel_ratio
 from . import codecs
 from .codecs import Codec, Undecodable
@@ -150,8 +151,8 @@ def _level(metadata: ImageMetadata, level: int, axes: str, added: bool) -> Virtu
     shape = (1, *found.shape) if added else found.shape
     dtype = SHOWN_AS.get(metadata.dtype, metadata.dtype)
     try:
-        if metadata.dtype == "float16":
-            raise Undecodable("float16")
+        if metadata.dtype == "float16" or is_bucket(place):  # a bucket's credentials stay with the server
+            raise Undecodable(place)
         chain = _served_codecs(metadata, stored, dtype, added)
         cut, fill = found.chunks, _fill(stored.get("fill_value"), dtype)
     except (Undecodable, KeyError, TypeError, IndexError):
