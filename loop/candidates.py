@@ -181,13 +181,11 @@ def _means(table: BinTable, windows: tuple[_Window, _Window, _Window], blank: fl
         plane = np.tensordot(deep, bins, 1) * area
         return x.sums(y.sums(plane).T).T / voxels
 
-    def read(name: str) -> np.ndarray:
-        return np.asarray(table.values[table.names.index(name), z.span, y.span, x.span], np.float64)
-
     wanted = ["valid", "entropy", *(f"fraction:{label}" for label in table.labels)]
-    deviation = read("deviation")
+    rows = [table.names.index(name) for name in ("deviation", *wanted)]
+    deviation, *found = table.values[rows, z.span, y.span, x.span]
     means = {"blank": over_boxes(deviation < blank), "constant": over_boxes(deviation < CONSTANT)}
-    return means | {name: over_boxes(read(name)) for name in wanted}
+    return means | {name: over_boxes(values.astype(np.float64)) for name, values in zip(wanted, found)}
 
 
 def _covered(box: ZYX, z: int, ys: np.ndarray, xs: np.ndarray, taken: Sequence[Box]) -> np.ndarray:

@@ -98,13 +98,17 @@ class Bins:
     """
 
     path: Path
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    offset: int
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return np.load(self.path, mmap_mode="r").shape
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        found = np.load(path, mmap_mode="r")
+        return cls(path, found.dtype, found.shape, found.offset)
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        return np.array(np.load(self.path, mmap_mode="r")[index])
+        return np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape)[index])
 
 
 def map_folder(root: Path, volume: str, model: int) -> Path:
@@ -213,7 +217,7 @@ class Maps:
 
     def bins(self) -> Bins:
         """Return the statistics (S, z, y, x) to be read; `plan.statistics` names the first axis."""
-        return Bins(self.folder / BINS)
+        return Bins.of(self.folder / BINS)
 
     def finish(self, progress: Callable[[float, float, str], None] | None = None) -> None:
         """Make the coarser levels; worth it once the whole volume is predicted."""
@@ -243,7 +247,7 @@ class Maps:
 
     @cached_property
     def _bins_offset(self) -> int:
-        return np.load(self.folder / BINS, mmap_mode="r").offset
+        return self.bins().offset
 
 
 def remove(root: Path, volume: str, model: int) -> None:

@@ -195,6 +195,6 @@ def test_unknown_strategy_names_the_known_ones():
 def test_a_ranking_reads_bins_from_a_file_as_from_memory(tmp_path):
     source = table()
     np.save(tmp_path / "bins.npy", source.values[:])
-    stored = replace(source, values=Bins(tmp_path / "bins.npy"))
+    stored = replace(source, values=Bins.of(tmp_path / "bins.npy"))
     assert propose([stored], WANTED) == propose([source], WANTED)
     assert stored.values[0, :2].flags.owndata  # so that a file larger than memory is never held mapped
