@@ -10,6 +10,7 @@ from ..store.box import ZYX, Box, Tile
 from ..store.maps import MapPlan, Maps
 from ..store.project import Project
 from ..store.records import LabelBox, State, VolumeRecord
+from .engine import undone
 from .loaded import Loaded, load, tile_shape
 from .pool import cell_shape, cells
 from .predict import plan_tiles, predict, predict_box, quantise
@@ -42,6 +43,8 @@ class Limit:
     until: float
     """Time of time.monotonic after which no tile is begun."""
     seed: int
+    shown: int
+    """Boxes of it that will be on show, with their probabilities."""
 
 
 def region_of(project: Project, record: VolumeRecord) -> Box:
@@ -57,18 +60,19 @@ def predict_volume(
     *,
     probabilities: bool = False,
     region: Box | None = None,
+    shown: int = 0,
     dask: "Dask | None" = None,
 ) -> dict:
     """Predict a volume, or a region of it, going on where an earlier run was stopped; by workers, if there are any.
 
-    A map that was made for another box shape or other classes is made anew.
+    A map that was made for another box shape or other classes is made anew. `shown` boxes of it will be on show.
     """
     record, loaded = project.volume_record(name), load(project, number)
     opened = _open_map(project, record, loaded)
     write = tile_shape(project, record, loaded, opened.plan.chunks, region or record.box)
     planned = plan_tiles(opened, region or record.box, write, loaded.predictor.plan)
     began = time.monotonic()
-    keep = probabilities or project.settings.predict.probabilities
+    keep = probabilities or _keeps(project, record, loaded, (region or record.box).voxels, shown)
     _predict(project, loaded, opened, planned, report, keep, dask=dask)
     if region is None:
         opened.finish(lambda done, total, unit: report(f"pyramid of {name}", done, total, unit))
@@ -98,7 +102,21 @@ def predict_pool(project: Project, name: str, number: int, report: Report, limit
         places = [region, *(box for box in waiting if not region.contains(box))]
     write = tile_shape(project, record, loaded, chunks, places[0])
     planned = [tile for place in places for tile in plan_tiles(opened, place, write, loaded.predictor.plan)]
-    _predict(project, loaded, opened, planned, report, project.settings.predict.probabilities, limit.until)
+    keep = _keeps(project, record, loaded, voxels, limit.shown)
+    _predict(project, loaded, opened, planned, report, keep, limit.until)
+
+
+def _keeps(project: Project, record: VolumeRecord, loaded: Loaded, voxels: int, shown: int) -> bool:
+    """Tell whether probabilities are kept: as set, or where boxes on show cost more to predict again, with context.
+
+    What was predicted without them already is not predicted again for their sake.
+    """
+    if project.settings.predict.probabilities:
+        return True
+    halo = loaded.predictor.plan.halo
+    again = shown * math.prod(n + 2 * context for n, context in zip(box_shape(project, record), halo))
+    done, kept = (ledger.done_tiles(project.database, record.name, loaded.number, keep) for keep in (False, True))
+    return voxels <= again and done == kept
 
 
 def _predict(
@@ -118,6 +136,7 @@ def _predict(
         by = f"{dask.workers} workers" if dask else loaded.predictor.backend.name
         report(f"predict {name}", done, total, unit, by)
 
+    progress(0, sum(tile.write.voxels for tile in planned), "voxels")
     if keep:
         opened.make_probabilities()
     predict(
@@ -138,12 +157,15 @@ def _predict(
 
 
 def keep_probabilities(project: Project, number: int, boxes: list[LabelBox], report: Report) -> None:
-    """Keep the probabilities of boxes that are on show."""
+    """Keep the probabilities of boxes that are on show, where the prediction of what is around has not kept them."""
     loaded = load(project, number)
     for n, box in enumerate(boxes):
-        report("probabilities of the boxes", n, len(boxes), "boxes")
         volume = project.open_volume(box.volume)
         opened = _open_map(project, volume.record, loaded)
+        kept = ledger.done_tiles(project.database, box.volume, number, probabilities=True)
+        if not undone([Tile(box.box, box.box)], kept, opened.plan.bin):
+            continue
+        report("probabilities of the boxes", n, len(boxes), "boxes")
         write = tile_shape(project, volume.record, loaded, opened.plan.chunks, box.box)
         found = predict_box(volume, box.box, loaded.predictor, loaded.normalisation(volume.record), write)
         opened.write_probabilities(box.box, quantise(found))

@@ -63,15 +63,16 @@ def _ranked(
     found: list[rank.Proposal] = []
     for n, (shape, records) in enumerate(groups):
         share = wanted * (n + 1) // len(groups) - wanted * n // len(groups)
-        _predict_candidates(project, records, number, shape, current.seed, report)
+        asked = rank.Wanted(share, shape, table.strategy, table.blank, seed, classes)
+        _predict_candidates(project, records, number, asked, current.seed, report)
         bins = [_bins(project, record, number) for record in records]
         report("rank boxes", 0, 1, "boxes")
-        found += rank.propose(bins, rank.Wanted(share, shape, table.strategy, table.blank, seed, classes))
+        found += rank.propose(bins, asked)
     return sorted(found, key=lambda proposal: -proposal.priority)
 
 
 def _predict_candidates(
-    project: Project, records: list[VolumeRecord], number: int, shape: ZYX, seed: int, report: Report
+    project: Project, records: list[VolumeRecord], number: int, asked: rank.Wanted, seed: int, report: Report
 ) -> None:
     """Predict what boxes are chosen from: volumes that are no larger than their share of the pool as a whole.
 
@@ -80,14 +81,16 @@ def _predict_candidates(
     table, began = project.settings.rank, time.monotonic()
     regions = [region_of(project, record) for record in records]
     total = sum(region.voxels for region in regions)
-    pool = table.candidates * math.prod(shape) or total
+    pool = table.candidates * math.prod(asked.box) or total
     for n, (record, region) in enumerate(zip(records, regions), 1):
         voxels = math.ceil(pool * region.voxels / total)
         until = began + table.within * n / len(records) if table.within else math.inf
         if voxels >= region.voxels and not table.within:
-            predict_volume(project, record.name, number, report, region=None if region == record.box else region)
+            part = None if region == record.box else region
+            predict_volume(project, record.name, number, report, region=part, shown=asked.boxes)
         else:
-            predict_pool(project, record.name, number, report, Limit(min(voxels, region.voxels), until, seed))
+            limit = Limit(min(voxels, region.voxels), until, seed, asked.boxes)
+            predict_pool(project, record.name, number, report, limit)
 
 
 def _bins(project: Project, record: VolumeRecord, number: int) -> BinTable:

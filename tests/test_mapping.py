@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from rondel.loop import rounds
+from rondel.loop import mapping, rounds
 from rondel.store import label_boxes, ledger, maps, settings_file
 from rondel.store.box import Box
 from rondel.store.project import Project, open_project
@@ -60,8 +60,7 @@ def test_proposing_more_boxes_in_the_round_predicts_nothing_anew(labelled):
 
 def test_where_boxes_wait_everywhere_the_region_is_predicted_once(labelled):
     with open_project(labelled) as project:
-        ledger.forget_tiles(project.database, "scan", 1)
-        maps.remove(project.folder, "scan", 1)
+        forget(project)
         first = label_boxes.select(project.database)[0]
         boxes = [Box.at((0, y, x), (32, 32, 32)) for y in range(0, 192, 32) for x in range(0, 256, 32)]
         rows = [replace(first, id=0, box=box, state=State.PROPOSED) for box in boxes]
@@ -74,8 +73,7 @@ def test_where_boxes_wait_everywhere_the_region_is_predicted_once(labelled):
 
 def test_when_the_time_is_up_no_further_cell_is_begun(labelled):
     with open_project(labelled) as project:
-        ledger.forget_tiles(project.database, "scan", 1)
-        maps.remove(project.folder, "scan", 1)
+        forget(project)
         rounds.work_rank(project, {"count": 1, "within": 1e-6}, Quiet())
         assert len(ledger.done_tiles(project.database, "scan", 1)) == 1
 
@@ -85,3 +83,49 @@ def test_without_a_limit_all_is_predicted(labelled):
     with open_project(labelled) as project:
         rounds.work_rank(project, {"count": 1}, Quiet())
         assert predicted(project).all()
+
+
+REGION = Box((0, 0, 0), (32, 64, 64))
+
+
+def test_probabilities_are_kept_with_what_is_predicted_where_boxes_on_show_would_cost_more(labelled):
+    with open_project(labelled) as project:
+        forget(project)
+        mapping.predict_volume(project, "scan", 1, Quiet(), region=REGION, shown=10)
+        assert ledger.done_tiles(project.database, "scan", 1, probabilities=True)
+        row = label_boxes.select(project.database)[0]
+        boxes = [replace(row, box=Box.at(start, (16, 16, 16))) for start in ((0, 32, 16), (0, 128, 128))]
+        opened, told = maps.Maps.open(project.folder, "scan", 1), Told()
+        kept = opened.read_probabilities(boxes[0].box)
+        mapping.keep_probabilities(project, 1, boxes, told)
+        assert told.stages == ["probabilities of the boxes"], "only the box that lies elsewhere is predicted"
+        assert opened.read_probabilities(boxes[1].box).any()
+        forget(project)
+        mapping.keep_probabilities(project, 1, boxes, told)
+        again = maps.Maps.open(project.folder, "scan", 1).read_probabilities(boxes[0].box)
+        assert np.abs(kept.astype(int) - again).max() <= 1
+
+
+def test_what_was_predicted_without_probabilities_is_not_predicted_again_for_them(labelled):
+    with open_project(labelled) as project:
+        forget(project)
+        mapping.predict_volume(project, "scan", 1, Quiet(), region=REGION)
+        before = project.database.changes()["tile"]
+        assert ledger.done_tiles(project.database, "scan", 1, probabilities=True) == set()
+        mapping.predict_volume(project, "scan", 1, Quiet(), region=REGION, shown=10)
+        assert project.database.changes()["tile"] == before
+
+
+def forget(project: Project) -> None:
+    ledger.forget_tiles(project.database, "scan", 1)
+    maps.remove(project.folder, "scan", 1)
+
+
+class Told(Quiet):
+    """Remembers the stages that it was told of."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+
+    def __call__(self, stage: str, done: float, total: float, unit: str, text: str = "") -> None:
+        self.stages.append(stage)
