@@ -16,6 +16,8 @@ from ..store.settings import AugmentTable
 
 FLAT = 2.0
 """Axes coarser than the finest by more than this are not bent: neighbours there are too far apart to interpolate."""
+ELASTIC = 16
+"""Voxels of the finest axis between the control points of an elastic shift."""
 SQUARE = 1.01
 """Sides of a voxel that differ by less are equal enough for quarter turns."""
 
@@ -33,16 +35,19 @@ def augment(
 def bend(
     images: torch.Tensor, labels: torch.Tensor, spacing_nm: np.ndarray, settings: AugmentTable, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rotate, scale and shear a share of the patches about their centres, in nm, in one interpolation."""
+    """Rotate, scale, shear and shift a share of the patches, in nm, in one interpolation."""
     shape = images.shape[2:]
     chosen = rng.random(len(images)) < settings.affine
     matrices = [_matrix(shape, spacing, settings, rng) for spacing in spacing_nm]
+    shifts = [_shift(shape, spacing, settings.elastic, rng) for spacing in spacing_nm] if settings.elastic else []
     if not chosen.any():
         return images, labels
     where = torch.from_numpy(np.flatnonzero(chosen)).to(images.device)
     theta = np.stack([_normalised(m, shape, s) for m, s, c in zip(matrices, spacing_nm, chosen) if c])
     size = [len(where), 1, *shape]
     grid = F.affine_grid(torch.from_numpy(theta).float().to(images.device), size, align_corners=False)
+    if shifts:
+        grid += torch.from_numpy(np.stack([s for s, c in zip(shifts, chosen) if c])).to(grid)
     bent = F.grid_sample(images[where], grid, "bilinear", "reflection", align_corners=False)
     moved = F.grid_sample(labels[where].float()[:, None], grid, "nearest", "zeros", align_corners=False)
     return images.index_copy(0, where, bent), labels.index_copy(0, where, moved[:, 0].to(labels.dtype))
@@ -94,8 +99,7 @@ def _matrix(shape: Sequence[int], spacing: np.ndarray, settings: AugmentTable, r
     angles = np.radians(rng.uniform(-settings.rotate, settings.rotate, 3))
     scales = rng.uniform(1 - settings.scale, 1 + settings.scale, 3)
     shears = rng.uniform(-settings.shear, settings.shear, 3)
-    fine = spacing <= FLAT * min(spacing)
-    free = fine & (np.array(shape) > 1)
+    free = _free(shape, spacing)
     rotation, shear = np.eye(3), np.eye(3)
     for (a, b), angle, slope in zip(itertools.combinations(range(3), 2), angles, shears):
         if free[a] and free[b]:
@@ -104,6 +108,27 @@ def _matrix(shape: Sequence[int], spacing: np.ndarray, settings: AugmentTable, r
             rotation = rotation @ plane
             shear[a, b] = slope
     return np.linalg.inv(rotation @ shear @ np.diag(np.where(free, scales, 1.0)))
+
+
+def _shift(shape: Sequence[int], spacing: np.ndarray, elastic: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw how far each voxel is shifted, for affine_grid: (Z, Y, X, 3), as a cubic spline of control points."""
+    between = ELASTIC * min(spacing)
+    z, y, x = (_spline(n, between / step) for n, step in zip(shape, spacing))
+    points = rng.uniform(-1, 1, (3, z.shape[1], y.shape[1], x.shape[1])) * elastic * between  # in nm
+    points *= (_free(shape, spacing) / (np.array(shape) * spacing / 2))[:, None, None, None]
+    return np.einsum("azyx,iz,jy,kx->ijka", points, z, y, x, optimize=True)[..., ::-1].astype(np.float32)
+
+
+def _spline(length: int, between: float) -> np.ndarray:
+    """Return the weights (length, points) of a uniform cubic B-spline's points; those of a voxel add up to 1."""
+    places = (np.arange(length) + 0.5) / between
+    distance = np.abs(places[:, None] + 1 - np.arange(int(length / between) + 4))
+    return np.where(distance < 1, 2 / 3 - distance**2 + distance**3 / 2, np.clip(2 - distance, 0, None) ** 3 / 6)
+
+
+def _free(shape: Sequence[int], spacing: np.ndarray) -> np.ndarray:
+    """Tell which axes are bent: fine ones of more than one voxel."""
+    return (spacing <= FLAT * min(spacing)) & (np.array(shape) > 1)
 
 
 def _normalised(matrix: np.ndarray, shape: Sequence[int], spacing: np.ndarray) -> np.ndarray:

@@ -157,8 +157,10 @@ class AugmentTable(Table):
     """Largest relative change of size."""
     shear: float = Field(default=0.05, ge=0, le=0.9)
     """Largest shear, as the tangent of its angle."""
+    elastic: float = Field(default=0.0, ge=0, le=0.4)
+    """Largest elastic shift, as a share of the 16 voxels between the points that are shifted; 0: none."""
     affine: Share = 0.3
-    """Share of patches that are rotated, scaled and sheared."""
+    """Share of patches that are rotated, scaled, sheared and shifted elastically."""
     brightness: float = Field(default=0.1, ge=0, le=1)
     """Largest shift of the normalised intensities."""
     contrast: float = Field(default=0.2, ge=0, lt=1)

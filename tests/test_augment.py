@@ -8,7 +8,7 @@ from rondel.store.settings import AugmentTable
 from scipy import ndimage
 
 OFF: dict = {
-    "flip": False, "rot90": False, "rotate": 0, "scale": 0, "shear": 0, "affine": 0,
+    "flip": False, "rot90": False, "rotate": 0, "scale": 0, "shear": 0, "elastic": 0, "affine": 0,
     "brightness": 0, "contrast": 0, "gamma": 0, "noise": 0,
 }  # fmt: skip
 FULL = AugmentTable.model_validate({})
@@ -40,7 +40,8 @@ SPACINGS = [(10, 10, 10), (15, 10, 10), (40, 10, 10)]
 MOVES = [
     {"flip": True}, {"rot90": True},
     {"affine": 1, "rotate": 40}, {"affine": 1, "scale": 0.4}, {"affine": 1, "shear": 0.4},
-    {"flip": True, "rot90": True, "affine": 1, "rotate": 30, "scale": 0.2, "shear": 0.2},
+    {"affine": 1, "elastic": 0.3},
+    {"flip": True, "rot90": True, "affine": 1, "rotate": 30, "scale": 0.2, "shear": 0.2, "elastic": 0.2},
 ]  # fmt: skip
 
 
@@ -148,6 +149,22 @@ def test_thick_sections_are_bent_only_in_their_plane():
     cube = bend(zyx, labels, CUBE, move, np.random.default_rng(0))[0]
     assert torch.allclose(thick[:, 0], zyx[:, 0], atol=1e-4) and not torch.allclose(cube[:, 0], zyx[:, 0], atol=0.1)
     assert not torch.allclose(thick[:, 1:], zyx[:, 1:], atol=0.1)
+
+
+def test_elastic_shifts_are_smooth_differ_and_keep_to_their_range():
+    zyx, labels = coordinates((24, 32, 40), 4)
+    move = table(affine=1, elastic=0.25)
+    bent = bend(zyx, labels, np.tile(CUBE, (4, 1)), move, np.random.default_rng(0))[0]
+    inner = (..., slice(5, -5), slice(5, -5), slice(5, -5))  # clear of what is reflected
+    shift = (bent - zyx)[inner]
+    assert 1 < shift.abs().max() <= 0.25 * 16 and not torch.allclose(shift[0], shift[1], atol=0.5)
+    for axis in range(3):
+        along = bent[inner][:, axis].diff(dim=1 + axis)
+        assert along.min() > 0, "nothing is folded over"
+        assert shift[:, axis].diff(n=2, dim=1 + axis).abs().max() < 0.15
+    thick = bend(zyx, labels, np.tile((30.0, 10, 10), (4, 1)), move, np.random.default_rng(0))[0]
+    assert torch.allclose(thick[:, 0], zyx[:, 0], atol=1e-4)
+    assert 1 < (thick - zyx)[inner][:, 1:].abs().max() <= 4
 
 
 def test_what_comes_from_outside_is_unlabelled():
