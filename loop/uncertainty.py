@@ -47,7 +47,7 @@ def summarise(probabilities: torch.Tensor, image: torch.Tensor, bins: ZYX) -> Su
 
 def _slab(probabilities: torch.Tensor, image: torch.Tensor, bins: ZYX) -> Summary:
     """Summarise part of a tile. What the last class adds is what the others leave, since probabilities sum to 1."""
-    unsure, winner = entropy(probabilities[None])[0], _winner(probabilities)
+    unsure, winner = entropy(probabilities[None])[0], winners(probabilities)
     mean, whole = block_mean(image, bins), block_mean(unsure, bins)
     spread = image - _spread(mean, bins, image.shape)  # two passes, so that a constant bin deviates by exactly nothing
     weighted = [block_mean(p * unsure, bins) for p in probabilities[1:]]
@@ -57,7 +57,7 @@ def _slab(probabilities: torch.Tensor, image: torch.Tensor, bins: ZYX) -> Summar
     return Summary(winner, unsure, torch.stack(found))
 
 
-def _winner(probabilities: torch.Tensor) -> torch.Tensor:
+def winners(probabilities: torch.Tensor) -> torch.Tensor:
     """Return what argmax over the first axis returns, which takes many times longer across planes of memory."""
     best, winner = (
         probabilities[0],
