@@ -179,11 +179,24 @@ def _explain(error: ValidationError, source: str) -> tuple[str, str]:
     if first["type"] == "extra_forbidden":
         return _unknown(place, _known(first["loc"][:-1]), source)
     found = f", found {first['input']!r}" if not isinstance(first["input"], dict) else ""
-    said = first["msg"].removeprefix("Value error, ")
+    said = _SAID.get(first["type"]) or first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return (
         f"{source}: {place or 'settings'}: {said}{found}",
         "'rondel config' lists every setting with its default",
     )
+
+
+_SAID = {
+    "int_parsing": "a whole number is wanted",
+    "int_type": "a whole number is wanted",
+    "int_from_float": "a whole number is wanted",
+    "float_parsing": "a number is wanted",
+    "float_type": "a number is wanted",
+    "bool_parsing": "true or false is wanted",
+    "bool_type": "true or false is wanted",
+    "string_type": "a text is wanted",
+}
+"""What is said of a value instead of pydantic's words."""
 
 
 def _telling(error) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from . import ngff
 from .errors import VolumeError
-from .units import UNITS_NM, from_nm, parse_unit, to_nm
+from .units import UNITS_NM, from_nm, is_voxel, parse_unit, to_nm
 
 Nanometres = tuple[float, float, float]
 
@@ -31,6 +31,12 @@ def settle(
             raise VolumeError(f"{place} has {said} along {axis}", "give --spacing z,y,x (and --unit)")
     names = {axis: _unit(unit or units.get(axis), axis, place) for axis in sizes}
     nm = {axis: to_nm(size, names[axis]) for axis, size in sizes.items()}
+    for axis, size in nm.items():
+        if not is_voxel(size):
+            raise VolumeError(
+                f"{place} has voxels of {sizes[axis]:g} {names[axis]} along {axis}",
+                "that is no size of a voxel: give --spacing z,y,x and --unit",
+            )
     return (nm.get("z", nm["x"]), nm["y"], nm["x"]), names["x"]
 
 

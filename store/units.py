@@ -40,6 +40,11 @@ def parse_unit(text: str, place: str) -> str:
     return full
 
 
+def is_voxel(nm: float) -> bool:
+    """Tell whether a voxel can be as large: between a picometre and a metre; a wrong unit is seldom within."""
+    return 1e-3 <= nm <= 1e9
+
+
 def to_nm(value: float, unit: str) -> float:
     return float(f"{value * UNITS_NM[unit]:.12g}")
 

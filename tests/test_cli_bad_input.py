@@ -150,6 +150,7 @@ IMAGES = [
     (("add", "truth.npy", *SPACED, "--labels", "v300.npy", "--as", "truth"), 3, r"shape \(12, 16, 16\)"),
     (("add", "truth.npy"), 3, "no spacing along z.*--spacing"),
     (("add", "truth.npy", "--unit", "nm"), 3, "no spacing along z.*--spacing"),
+    (("add", "truth.npy", "--spacing", "1e9,1,1", "--unit", "um"), 3, "1e\\+09 micrometer along z.*no size of a voxel"),
     (("add", "truth.npy", "--spacing", "1,1,1"), 3, "no unit.*--unit"),
     (("add", "truth.npy", "--spacing", "1,1,1", "--unit", "parsec"), 3, "'parsec' is no unit.*--unit"),
     (("add", "truth.npy", "--spacing", "1,1", "--unit", "nm"), 3, "--spacing takes z,y,x"),

@@ -79,12 +79,12 @@ def test_any_file_s_name_becomes_one_that_a_volume_may_have(text: str, name: str
 def test_images_of_a_folder_are_offered(tmp_path: Path) -> None:
     for name in ("b.TIF", "a.ome.zarr", "notes.txt"):
         (tmp_path / name).touch()
-    assert first_run.offer(tmp_path) == ["a.ome.zarr", "b.TIF"]
-    assert first_run.offer(tmp_path / "none") == []
+    assert first_run.offer(tmp_path).images == ["a.ome.zarr", "b.TIF"]
+    assert first_run.offer(tmp_path / "none") == first_run.Offered([], [])
     (tmp_path / "cells").mkdir()
-    assert first_run.offer(tmp_path / "cells") == ["../a.ome.zarr", "../b.TIF"]
+    assert first_run.offer(tmp_path / "cells").images == ["../a.ome.zarr", "../b.TIF"]
     (tmp_path / "cells" / "paper.pdf").touch()
-    assert first_run.offer(tmp_path / "cells") == []
+    assert first_run.offer(tmp_path / "cells") == first_run.Offered([], [])
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,8 @@ def test_voxel_sizes_are_read(text: str, size) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "unit"), [("", "nanometer"), ("1,2,3", None), ("a", "nanometer"), ("0,1,1", "nanometer")]
+    ("text", "unit"),
+    [("", "nanometer"), ("1,2,3", None), ("a", "nanometer"), ("0,1,1", "nanometer"), ("1e9,1,1", "micrometer")],
 )
 def test_voxel_sizes_that_will_not_do_are_refused(text: str, unit) -> None:
     with pytest.raises(UsageError) as refused:

@@ -325,13 +325,13 @@ def test_a_running_job_shows_how_far_it_is(project, boxes) -> None:
 
         async def steps(app, pilot) -> None:
             assert "train model 1" in text_of(app) and " 25 %" in text_of(app)
-            assert "label box 1 while job 1 runs: train model 1 25 %" in text_of(app)
+            assert "label box 1 meanwhile (train model 1 25 %" in text_of(app)
             later = Progress("train model 1", 30, 40, "steps", "loss 0.5", 110.0)
             job_rows.set_progress(project.database, job.id, later)
             await until(pilot, lambda: " 75 %" in text_of(app))
             assert "0:05 left" in text_of(app) and "2.0/s" in text_of(app) and "0.900 → 0.500" in text_of(app)
             job_rows.end(project.database, job.id, JobState.FAILED, error="it broke", hint="mend it")
-            await until(pilot, lambda: "job 1 (round) failed: it broke" in said(app))
+            await until(pilot, lambda: "making the next round failed: it broke, job 1" in said(app))
 
         run(project, steps)
 

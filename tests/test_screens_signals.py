@@ -129,6 +129,19 @@ def test_q_leaves_with_nothing_changed(terminals, folder) -> None:
     assert_restored(terminal)
 
 
+def test_leaving_says_that_the_page_goes_on_and_how_it_is_stopped(terminals, folder) -> None:
+    terminal = Terminal(sys.executable, "-m", "rondel.tui.cli", "-p", str(folder))
+    terminals.append(terminal)
+    try:
+        terminal.until("/open/")
+        os.write(terminal.master, b"q")
+        assert terminal.ended() == 0
+        assert b"'rondel stop'" in terminal.written.rpartition(b"?1049l")[2]
+        assert serving.running(folder) is not None
+    finally:
+        launch.stop(folder)
+
+
 def test_a_crash_restores_the_terminal_and_is_told(terminals, folder) -> None:
     terminal = show(terminals, folder, CRASH)
     os.write(terminal.master, b" ")

@@ -78,7 +78,7 @@ def test_a_wrong_value_changes_nothing_and_is_asked_again(folder: Path) -> None:
         await go_to(pilot, "train.steps")
         await pilot.press("e", "ctrl+u", *"many", "enter")
         await settle(pilot)
-        assert "should be a valid" in text_of(host) and "many" in text_of(host)
+        assert "a whole number is wanted" in text_of(host) and "many" in text_of(host)
         assert (folder / "project.toml").read_text() == before
         await pilot.press("ctrl+u", "9", "enter")
         await settle(pilot)

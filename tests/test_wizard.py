@@ -68,6 +68,19 @@ def test_a_project_is_made_with_keys_alone(here: Path) -> None:
         assert project.settings.network.dims == "auto"
 
 
+def test_a_project_in_a_folder_below_can_be_opened(here: Path) -> None:
+    (here / "cells").mkdir()
+    (here / "cells" / "project.toml").touch()
+
+    async def steps(host, pilot) -> None:
+        assert "open the project cells" in text_of(host)
+        await pilot.press("tab", "enter")
+        await settle(pilot)
+        assert host.answer == here / "cells"
+
+    drive(Wizard(here), steps, size=(100, 40))
+
+
 def test_what_is_missing_is_asked_for_before_the_next_page(here: Path) -> None:
     async def steps(host, pilot) -> None:
         await pilot.press("ctrl+n")

@@ -12,6 +12,7 @@ from .snapshot import Snapshot
 from .theme import FAINT, QUIET
 
 BAR = 20
+RESERVE = "; a reserve box, to go on with while a model trains"
 
 
 class BoxPanel(LinesPanel):
@@ -58,7 +59,7 @@ def facts(snapshot: Snapshot, box: LabelBox, now: float) -> Content:
             Content(f"z {box.box.start[0]}  y {box.box.start[1]}  x {box.box.start[2]}  =  {_place(snapshot, box)}"),
         ),
         _line("size", Content(words.size(box.box, record))),
-        _line("volume", Content(f"{words.plain(box.volume)}, round {box.round}")),
+        _line("volume", Content(f"{words.plain(box.volume)}, round {box.round}{RESERVE if box.reserve else ''}")),
         _line("saved", _saved(snapshot, box, now)),
     ]
     if box.seconds or box.person:

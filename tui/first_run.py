@@ -15,6 +15,7 @@ from ..store.errors import UsageError
 from ..store.project import open_project
 from ..store.records import Job, JobState, Progress
 from ..store.settings import COLOURS
+from ..store.units import is_voxel, to_nm
 from . import parse
 
 THICK = 4.0
@@ -85,14 +86,23 @@ class Started:
     before: projects.Before
 
 
-def offer(folder: Path) -> list[str]:
-    """List the images that lie in a folder or, in an empty one, beside it: by their names' endings."""
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What lies where the screens were opened, by name."""
+
+    projects: list[str]
+    images: list[str]
+
+
+def offer(folder: Path) -> Offered:
+    """List the projects and images that lie in a folder or, in an empty one, the images beside it."""
     try:
         if folder.is_dir() and _is_empty(folder):
-            return [f"../{name}" for name in _images(folder.resolve().parent)]
-        return _images(folder)
+            return Offered([], [f"../{name}" for name in _images(folder.resolve().parent)])
+        made = sorted(path.parent.name for path in folder.glob("*/project.toml"))
+        return Offered(made[:MOST_OFFERED], _images(folder))
     except OSError:
-        return []
+        return Offered([], [])
 
 
 def look(image: str, axes: str | None = None) -> Found:
@@ -174,6 +184,8 @@ def check_spacing(text: str, unit: str | None) -> Spacing:
         raise UsageError(f"'{text.strip()}' is no voxel size", example)
     if not unit:
         raise UsageError("the unit of the voxel size is missing", "choose one")
+    if not all(is_voxel(to_nm(v, unit)) for v in values):
+        raise UsageError(f"'{text.strip()}' {unit} is no size of a voxel", "look at the numbers and the unit")
     return (values[-2] if len(values) == 2 else values[0], values[-2], values[-1])
 
 
@@ -181,6 +193,14 @@ def default_folder(here: Path, volume: str) -> Path:
     """Propose where the project goes: here if nothing is here yet, else a folder named after the volume."""
     place = here.resolve()
     return place if _is_empty(place) else place / volume
+
+
+def others_in(folder: Path) -> int:
+    """Count what lies in a folder already, and would stand between the project's own files."""
+    try:
+        return sum(path.name[0] != "." for path in folder.expanduser().iterdir())
+    except OSError:
+        return 0
 
 
 def create(plan: Plan) -> Started:

@@ -63,8 +63,9 @@ def parts(snapshot: Snapshot) -> list[Part]:
     found = [Part(words.plain(snapshot.name, 40), words.plain(snapshot.name, 16), "bold $accent"), _round(snapshot)]
     champion = snapshot.champion
     if champion:
-        half = words.interval(snapshot.scores.get(champion.number, ()))
-        said = f"Dice {words.dice(snapshot.mean_dice(champion.number))} {half}".rstrip()
+        scores, mean = snapshot.scores.get(champion.number, ()), snapshot.mean_dice(champion.number)
+        half = words.interval(scores)
+        said = "finds nothing yet" if words.blind(scores) else f"Dice {words.dice(mean)} {half}".rstrip()
         found.append(Part(f"model {champion.number}: {said}", said, "bold" if half else ""))
     if snapshot.pending:
         waits = words.counted(snapshot.pending, "stroke")

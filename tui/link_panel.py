@@ -55,7 +55,7 @@ def lines(snapshot: Snapshot, starting: bool) -> Content:
             else "No page is served.\n\no: start it, and open the box"
         )
         return Content.assemble((wait, QUIET), "\n", _saved(snapshot))
-    tunnel = Content.assemble(("elsewhere, once: ", QUIET), (words.plain(server.tunnel), "bold"))
+    tunnel = Content.assemble(("elsewhere first: ", QUIET), (words.plain(server.tunnel), "bold"))
     link = Content.styled(server.link, Style(underline=True, link=server.link))
     parts = [link.stylize("$primary"), tunnel, *_lacking(server), _people(server), _saved(snapshot)]
     return Content("\n").join(parts)

@@ -26,19 +26,20 @@ def _jobs(old: Snapshot, new: Snapshot) -> Iterator[Said]:
             continue
         took = f" after {words.duration(job.ended - job.started)}" if job.started and job.ended else ""
         if job.state in (JobState.FAILED, JobState.LOST):
-            yield Said(f"job {job.id} ({job.kind}) {job.state}: {job.error}", job.hint, mistake=True)
+            yield Said(f"{words.work(job.kind)} {job.state}: {job.error}, job {job.id}", job.hint, mistake=True)
         elif job.state == JobState.CANCELLED:
-            yield Said(f"job {job.id} ({job.kind}) was cancelled{took}", "what it had done is kept")
+            yield Said(f"{words.work(job.kind)} was cancelled{took}, job {job.id}", "what it had done is kept")
         else:
             notes = "; ".join(str(note) for note in job.result.get("notes", ()))
-            yield Said(f"job {job.id} ({job.kind}) done{took}{': ' if notes else ''}{notes}")
+            yield Said(f"{notes or words.work(job.kind)}: done{took}, job {job.id}")
 
 
 def _models(old: Snapshot, new: Snapshot) -> Iterator[Said]:
     was, now = old.champion, new.champion
     if now and (was is None or was.number != now.number):
         score = words.dice(new.mean_dice(now.number))
-        yield Said(f"model {now.number} is the champion, mean test Dice {score}")
+        found = ": it finds nothing yet" if words.blind(new.scores.get(now.number, ())) else ""
+        yield Said(f"model {now.number} is the champion, mean test Dice {score}{found}")
 
 
 def _boxes(old: Snapshot, new: Snapshot) -> Iterator[Said]:

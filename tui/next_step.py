@@ -31,8 +31,8 @@ def next_step(snapshot: Snapshot) -> Step:
     if busy:
         box, doing = snapshot.next_box, _doing(busy)
         if box is None:
-            return Step(f"{doing}: nothing waits for you")
-        return Step(f"label box {box.id} while {doing}", partial(actions.open_box, id=box.id), opens=True)
+            return Step(f"{doing}; no box waits for you")
+        return Step(f"label box {box.id} meanwhile ({doing})", partial(actions.open_box, id=box.id), opens=True)
     if snapshot.due.step == "add":
         adding = next((r for r in snapshot.running if r.job.kind == "import"), None)
         return Step(_doing(adding) if adding else f"add a volume at the command line: {snapshot.due.verb}")
@@ -55,6 +55,6 @@ def _question(snapshot: Snapshot) -> str:
 
 def _doing(running: Running) -> str:
     if running.progress is None:
-        return f"job {running.job.id} ({running.job.kind}) starts"
+        return words.work(running.job.kind)
     left = f", {words.duration(running.seconds_left)} left" if running.seconds_left is not None else ""
-    return f"job {running.job.id} runs: {words.plain(running.progress.stage)} {100 * running.share:.0f} %{left}"
+    return f"{words.plain(running.progress.stage)} {100 * running.share:.0f} %{left}"

@@ -9,6 +9,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .snapshot import Snapshot
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 3.0
@@ -35,7 +39,17 @@ def show(folder: Path, serve: bool = True) -> int:
     app = RondelApp(folder, first, serve)
     with _signals(app.stop) as ended:
         app.run()
+    if not ended and app.snapshot:
+        _say_what_goes_on(app.snapshot)
     return ended[-1] if ended else app.return_code or 0
+
+
+def _say_what_goes_on(snapshot: "Snapshot") -> None:
+    """Say, once the terminal is a person's own again, what runs without the screens, and how it is ended."""
+    if snapshot.server:
+        sys.stdout.write("the page goes on being served: 'rondel stop' ends that\n")
+    for running in snapshot.running:
+        sys.stdout.write(f"job {running.job.id} goes on: 'rondel jobs cancel {running.job.id}' ends it\n")
 
 
 def _collect_seldom() -> None:

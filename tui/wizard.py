@@ -41,6 +41,8 @@ from .toggles import Choice
 PAGES = ("image", "volume", "classes", "project")
 TITLES = ("Which image?", "How is it read?", "Which classes?", "What is made")
 FOLLOW_SECONDS = 0.25
+PROJECT = "\0"
+"""Begins the id of an offered project, as no file's name can."""
 UNITS = ("nanometer", "micrometer", "millimeter", "angstrom", *UNITS_NM)
 
 
@@ -64,6 +66,7 @@ class Wizard(ModalScreen[Path | None]):
         & Input:focus { border: tall $border; }
         & OptionList { height: auto; max-height: 8; margin: 1 0 0 0; }
         & SelectionList { height: auto; max-height: 7; }
+        & .warning { color: $text-warning; padding: 0 1; }
         & #said { color: $text-error; height: auto; min-height: 1; }
         & #buttons { height: 3; }
         & #buttons Button { margin: 0 2 0 0; min-width: 20; }
@@ -147,6 +150,7 @@ class Wizard(ModalScreen[Path | None]):
                 yield Choice("3-D", id="dims-3")
             yield Static("Folder of the project:", classes="sentence")
             yield Input(id="folder")
+            yield Static(id="others", classes="warning", markup=False)
             yield Static(id="summary", classes="sentence", markup=False)
 
     def on_mount(self) -> None:
@@ -204,16 +208,22 @@ class Wizard(ModalScreen[Path | None]):
 
     @on(OptionList.OptionSelected, "#offered")
     def _choose_offered(self, event: OptionList.OptionSelected) -> None:
-        self.query_one("#path", Input).value = str(self.here / str(event.option.id))
+        chosen = str(event.option.id)
+        if chosen.startswith(PROJECT):
+            self.dismiss(self.here / chosen.removeprefix(PROJECT))
+            return
+        self.query_one("#path", Input).value = str(self.here / chosen)
         self.action_next()
 
-    def _show_offered(self, names: list[str]) -> None:
+    def _show_offered(self, found: first_run.Offered) -> None:
         if not self.is_attached:
             return
         offered = self.query_one("#offered", OptionList)
-        offered.add_options(Option(Text(words.plain(name)), id=name) for name in names)
-        offered.display = bool(names)
-        offered.highlighted = 0 if names else None  # enter takes it
+        made = [(f"open the project {words.plain(name)}", f"{PROJECT}{name}") for name in found.projects]
+        listed = [*made, *((words.plain(name), name) for name in found.images)]
+        offered.add_options(Option(Text(text), id=id) for text, id in listed)
+        offered.display = bool(listed)
+        offered.highlighted = 0 if listed else None  # enter takes it
 
     def _look(self) -> None:
         image, axes = self.query_one("#path", Input).value, self.query_one("#axes", Input).value
@@ -277,6 +287,15 @@ class Wizard(ModalScreen[Path | None]):
             "first boxes are proposed; all settings can be changed later."
         )
         self.page = 3
+
+    @on(Input.Changed, "#folder")
+    def _look_for_others(self, event: Input.Changed) -> None:
+        self.post_message(Ask(partial(first_run.others_in, Path(event.value or self.here)), self._show_others))
+
+    def _show_others(self, count: int) -> None:
+        if self.is_attached:
+            lie = words.counted(count, "other thing lies", "other things lie")
+            self.query_one("#others", Static).update(f"{lie} there, beside what the project makes." if count else "")
 
     def _plan(self) -> Plan:
         """Gather what was chosen; raises UsageError naming what is missing."""

@@ -12,6 +12,17 @@ from ..store.units import from_nm
 NA = "n/a"
 GLYPHS = {State.PROPOSED: "○", State.OPEN: "◐", State.DONE: "✔", State.SKIPPED: "–", State.DROPPED: "×"}
 SHORT_UNITS = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "angstrom": "Å", "picometer": "pm"}
+WORK = {
+    "import": "reading the image",
+    "round": "making the next round",
+    "train": "training a model",
+    "predict": "predicting",
+    "rank": "choosing boxes",
+    "score": "scoring a model",
+    "simulate": "simulating rounds",
+    "export": "exporting",
+}
+"""What jobs do, by their kind."""
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -31,6 +42,11 @@ def known(error: Exception) -> RondelError:
         place = error.filename or "a file"
         return SpaceError(f"{place}: {error.strerror or error}", "see that it is there and may be used")
     return RondelError(f"{type(error).__name__}: {error}")
+
+
+def work(kind: str) -> str:
+    """Say what a job of a kind does, in a person's words."""
+    return WORK.get(kind, kind)
 
 
 def state(box: LabelBox) -> str:
@@ -78,7 +94,13 @@ def dice(value: float | None) -> str:
 def interval(scores: Sequence[Score]) -> str:
     """Write the mean of the classes' intervals as ±, the way the mean Dice is a mean over classes."""
     known = [(s.high - s.low) / 2 for s in scores if s.label != 1 and s.low is not None and s.high is not None]
-    return f"±{sum(known) / len(known):.3f}" if known else ""
+    return f"±{sum(known) / len(known):.3f}" if known and not blind(scores) else ""
+
+
+def blind(scores: Sequence[Score]) -> bool:
+    """Tell whether a model found nothing of any class but the first: its interval is nothing wide, and says nothing."""
+    sought = [s for s in scores if s.label != 1 and s.dice is not None]
+    return bool(sought) and all(s.dice == 0 and s.precision is None for s in sought)
 
 
 def unit(record: VolumeRecord | None) -> str:
