@@ -158,17 +158,24 @@ def _predict(
 
 def keep_probabilities(project: Project, number: int, boxes: list[LabelBox], report: Report) -> None:
     """Keep the probabilities of boxes that are on show, where the prediction of what is around has not kept them."""
+    due = [box for box in boxes if not _kept(project, number, box)]
+    if not due:
+        return
     loaded = load(project, number)
-    for n, box in enumerate(boxes):
+    for n, box in enumerate(due):
+        report("probabilities of the boxes", n, len(due), "boxes")
         volume = project.open_volume(box.volume)
         opened = _open_map(project, volume.record, loaded)
-        kept = ledger.done_tiles(project.database, box.volume, number, probabilities=True)
-        if not undone([Tile(box.box, box.box)], kept, opened.plan.bin):
-            continue
-        report("probabilities of the boxes", n, len(boxes), "boxes")
         write = tile_shape(project, volume.record, loaded, opened.plan.chunks, box.box)
         found = predict_box(volume, box.box, loaded.predictor, loaded.normalisation(volume.record), write)
         opened.write_probabilities(box.box, quantise(found))
+
+
+def _kept(project: Project, number: int, box: LabelBox) -> bool:
+    """Tell whether all of a box was predicted with its probabilities."""
+    tiles = ledger.done_tiles(project.database, box.volume, number, probabilities=True)
+    bins = maps.bin_shape(box_shape(project, project.volume_record(box.volume)))
+    return not undone([Tile(box.box, box.box)], tiles, bins)
 
 
 def _open_map(project: Project, record: VolumeRecord, loaded: Loaded) -> Maps:
