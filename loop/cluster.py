@@ -26,7 +26,6 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import dask.config
-import numpy as np
 from distributed import Client, Future, KilledWorker, Nanny, Scheduler, SpecCluster
 from distributed.core import RPCClosed, rpc
 from distributed.security import Security
@@ -34,7 +33,7 @@ from distributed.security import Security
 from ..store.box import Tile
 from ..store.errors import Cancelled, RondelError, UsageError
 from ..store.settings import PredictTable
-from .engine import Plan, Record, Steps
+from .engine import Answer, Plan, Record, Steps
 from .report import Report
 
 AHEAD = 2
@@ -131,7 +130,7 @@ class _Flight:
             return False
         tile = self.tiles.pop(future)
         try:
-            bins = future.result(timeout=GATHER_SECONDS)
+            answer = future.result(timeout=GATHER_SECONDS)
         except TimeoutError:
             if future.status == "error":
                 raise
@@ -140,7 +139,7 @@ class _Flight:
         except (CancelledError, KilledWorker, ImportError, AttributeError) as error:
             raise _named(error, tile, self.engine.client) from error
         else:
-            self.record(tile, bins)
+            self.record(tile, answer)
         return True
 
     def settle(self) -> None:
@@ -173,8 +172,8 @@ def _caller() -> Callable[[bytes], Any]:
 _OPENING, _COMPUTING = threading.Lock(), threading.Lock()
 
 
-def compute_tile(plan: Plan, tile: Tile) -> np.ndarray:
-    """Compute one tile in a worker, which reads while it computes another; returns the tile's bins."""
+def compute_tile(plan: Plan, tile: Tile) -> Answer:
+    """Compute one tile in a worker, which reads while it computes another."""
     with _OPENING:
         steps = _opened(plan)
     image = steps.read(tile)

@@ -2,12 +2,20 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from ..store.box import ZYX, Box, Tile, occupancy
 from ..store.errors import Cancelled
+
+
+class Answer(NamedTuple):
+    """What the process that runs the engine is told of a tile."""
+
+    bins: np.ndarray
+    blank: bool = False
+    """Whether its image was one value throughout, so that the answer to an equal tile could be taken again."""
 
 
 class Steps(Protocol):
@@ -17,8 +25,8 @@ class Steps(Protocol):
         """Read the tile's image; may run beside `compute`."""
         ...
 
-    def compute(self, tile: Tile, image: np.ndarray, /) -> np.ndarray:
-        """Compute the tile and write its voxels, all of it on disk on return; returns the bins that are to be kept."""
+    def compute(self, tile: Tile, image: np.ndarray, /) -> Answer:
+        """Compute the tile and write its voxels, all of it on disk on return; returns what is to be kept beside."""
         ...
 
 
@@ -28,7 +36,7 @@ class Plan(Protocol):
     def open(self) -> Steps: ...
 
 
-Record = Callable[[Tile, np.ndarray], None]
+Record = Callable[[Tile, Answer], None]
 """Keeps a tile's bins and records it as done; called in the process that runs the engine, one call at a time."""
 
 

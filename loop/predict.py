@@ -8,7 +8,7 @@ strides and reach as far as it sees give what one pass over the whole volume giv
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
@@ -24,12 +24,14 @@ from . import compiled
 from . import device as devices
 from .compiled import Backend
 from .device import Device
-from .engine import Engine, Plan, Serial, undone
+from .engine import Answer, Engine, Plan, Serial, undone
 from .network import NetworkPlan, build, fold, load_state
 from .normalise import Normalisation
 from .uncertainty import summarise
 
 HINT = "lower [predict] memory_gb"
+BLANKS = 3
+"""Answers to blank tiles that are kept: in a row of tiles the first, those between and the last differ in context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Predictor:
         with devices.autocast(self.device):
             logits = self.network(scaled[None].contiguous(memory_format=torch.channels_last_3d))
         probabilities = logits.float().softmax(1)[0]
-        if not probabilities.isfinite().all():
+        if not probabilities[0].sum().isfinite():  # one class is no number where any is
             raise ModelError("the model answers with values that are no numbers", "use another model, or train again")
         return probabilities, scaled
 
@@ -92,6 +94,8 @@ class Opened:
     predictor: Predictor
     normalisation: Normalisation
     probabilities: bool
+    _blanks: dict[tuple, Output] = field(default_factory=dict, repr=False, compare=False)
+    """Answers to the last blank tiles, by value, shape of what is read and place of what is written in it."""
 
     def open(self) -> Self:
         return self
@@ -99,12 +103,21 @@ class Opened:
     def read(self, tile: Tile) -> np.ndarray:
         return self.volume.read_reflected(tile.read)
 
-    def compute(self, tile: Tile, image: np.ndarray) -> np.ndarray:
+    def compute(self, tile: Tile, image: np.ndarray) -> Answer:
+        blank = _blank(image)
+        key = (blank, image.shape, tile.inner)
+        found = (blank and self._blanks.pop(key, None)) or self._compute(tile, image)
+        if blank:  # a tile like another has its answer, bit by bit
+            self._blanks[key] = found
+            for oldest in list(self._blanks)[:-BLANKS]:
+                del self._blanks[oldest]
+        self.maps.write_tile(tile.write, found.classes, found.uncertainty, None, found.probabilities)
+        return Answer(found.bins, bool(blank))
+
+    def _compute(self, tile: Tile, image: np.ndarray) -> Output:
         devices.prepare(self.predictor.device)  # torch counts the threads of each thread that computes
         with devices.memory_guard(HINT):
-            found = _compute(self.predictor, image, self.normalisation, tile.inner, self.maps, self.probabilities)
-        self.maps.write_tile(tile.write, found.classes, found.uncertainty, None, found.probabilities)
-        return found.bins
+            return _compute(self.predictor, image, self.normalisation, tile.inner, self.maps, self.probabilities)
 
 
 def plan_tiles(maps: Maps, region: Box, write: ZYX, plan: NetworkPlan) -> list[Tile]:
@@ -128,9 +141,10 @@ def predict(
     engine: Engine | None = None,
     plan: Plan | None = None,
     until: float = math.inf,
-) -> None:
+) -> int:
     """Predict tiles and write them to the maps; those whose write box lies in `done` ones are passed over.
 
+    Returns how many were blank: in context and all of one value, so that the network runs but once for equal ones.
     Tiles after the first are begun no later than `until`, a time of time.monotonic. An engine of other processes needs
     the `plan` by which these open the same. `record` is called with each tile once all of it is on disk. Raises
     Cancelled between tiles when asked to stop, OutOfMemoryError when a tile does not fit the accelerator, SpaceError
@@ -138,19 +152,21 @@ def predict(
     """
     due = undone(tiles, done, maps.plan.bin)
     total = sum(tile.write.voxels for tile in tiles)
-    finished = total - sum(tile.write.voxels for tile in due)
+    finished, blank = total - sum(tile.write.voxels for tile in due), 0
 
-    def finish(tile: Tile, bins: np.ndarray) -> None:
-        nonlocal finished
-        maps.write_bins(tile.write, bins)
+    def finish(tile: Tile, answer: Answer) -> None:
+        nonlocal finished, blank
+        maps.write_bins(tile.write, answer.bins)
         record(tile)
         finished += tile.write.voxels
+        blank += answer.blank
         if progress:
             progress(finished, total, "voxels")
 
     in_time = (tile for n, tile in enumerate(due) if n == 0 or time.monotonic() < until)
     plan = plan or Opened(volume, maps, predictor, normalisation, probabilities)
     (engine or Serial()).run(in_time, plan, finish, cancelled)
+    return blank
 
 
 def predict_box(volume: Volume, box: Box, predictor: Predictor, normalisation: Normalisation, write: ZYX) -> np.ndarray:
@@ -165,6 +181,14 @@ def predict_box(volume: Volume, box: Box, predictor: Predictor, normalisation: N
             found, _ = predictor.forward(volume.read_reflected(tile.read), normalisation)
             answer[(slice(None), *tile.write.relative_to(box).slices)] = found[(slice(None), *tile.inner.slices)].cpu()
     return answer
+
+
+def _blank(image: np.ndarray) -> tuple[float, ...]:
+    """Return the value of each channel of a (C, Z, Y, X) image if each is one value throughout, () otherwise."""
+    values = image[:, 0, 0, 0]
+    if (image[:, -1, -1, -1] != values).any():  # spares most images the look at all of them
+        return ()
+    return tuple(values.tolist()) if (image == values[:, None, None, None]).all() else ()
 
 
 def quantise(probabilities: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ import torch
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker, get_worker
 from rondel.loop import cluster, jobs, mapping
 from rondel.loop.cluster import Dask, connected
+from rondel.loop.engine import Answer
 from rondel.store import ledger, settings_file
 from rondel.store.box import Tile
 from rondel.store.errors import Cancelled, RondelError, UsageError
@@ -146,7 +147,7 @@ def test_workers_killed_in_the_middle_lose_nothing_and_double_nothing(serial, da
 class Deadly(Logged):
     """Steps that take their process along."""
 
-    def compute(self, tile: Tile, image: np.ndarray) -> np.ndarray:
+    def compute(self, tile: Tile, image: np.ndarray) -> Answer:
         if tile.write.start[0] == self.failing:
             os._exit(1)
         return Logged.compute(self, tile, image)
@@ -157,7 +158,7 @@ def test_a_tile_over_which_every_worker_dies_ends_the_run(dask, tmp_path, monkey
     monkeypatch.setattr(local.scheduler, "allowed_failures", 1)
     steps = Deadly(tmp_path / "steps", failing=5)
     with pytest.raises(RondelError, match="2 workers died .* see their logs"):
-        dask.run(TILES, steps, lambda tile, bins: steps.step("record", tile), lambda: False)
+        dask.run(TILES, steps, lambda tile, answer: steps.step("record", tile), lambda: False)
     assert len(steps.of("record")) == len({*steps.of("record")})
     assert 5 not in steps.of("record")
     wait_until(lambda: dask.workers == 2)
@@ -167,7 +168,7 @@ def test_a_run_that_all_workers_left_ends(tmp_path):
     steps = Logged(tmp_path / "steps")
     with alone({}) as address, Client(address, set_as_default=False) as client:
         with pytest.raises(RondelError, match="all workers are gone and none comes back"):
-            Dask(client, threads=1, patience=0.5).run(TILES, steps, lambda tile, bins: None, lambda: False)
+            Dask(client, threads=1, patience=0.5).run(TILES, steps, lambda tile, answer: None, lambda: False)
         assert client.futures == {}
     assert steps.log() == []
 
@@ -248,7 +249,7 @@ def test_a_scheduler_elsewhere_is_used_and_its_end_is_an_error(serial, tmp_path)
 
             steps = Logged(tmp_path / "steps")
 
-            def record(tile: Tile, bins: np.ndarray) -> None:
+            def record(tile: Tile, answer: Answer) -> None:
                 steps.step("record", tile)
                 if len(steps.of("record")) == 2:
                     scheduler.kill()
@@ -287,13 +288,13 @@ def test_a_worker_without_this_program_is_an_error_in_one_line(tmp_path):
         connected(None, address, SMALL, Quiet()) as found,
         pytest.raises(RondelError, match="a worker has another rondel, or none: .*; install the same one"),
     ):
-        found.run(TILES, Logged(tmp_path / "steps"), lambda tile, bins: None, lambda: False)
+        found.run(TILES, Logged(tmp_path / "steps"), lambda tile, answer: None, lambda: False)
 
 
 class Named(Logged):
     """Steps that write down whose they are."""
 
-    def compute(self, tile: Tile, image: np.ndarray) -> np.ndarray:
+    def compute(self, tile: Tile, image: np.ndarray) -> Answer:
         self.step(str(get_worker().name), tile)
         return Logged.compute(self, tile, image)
 
@@ -304,7 +305,7 @@ def test_where_workers_have_gpus_only_these_get_tiles(tmp_path):
     steps = Named(tmp_path / "steps")
     with alone(specs) as address, connected(None, address, SMALL, Quiet()) as found:
         assert found.workers == 1
-        found.run(TILES, steps, lambda tile, bins: None, lambda: False)
+        found.run(TILES, steps, lambda tile, answer: None, lambda: False)
     assert sorted(steps.of("gpu")) == list(range(COUNT))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rondel.loop.engine import Engine, Serial
+from rondel.loop.engine import Answer, Engine, Serial
 from rondel.store.box import Box, Tile
 from rondel.store.errors import Cancelled, SpaceError
 
@@ -27,12 +27,12 @@ class Logged:
         self.step("read", tile)
         return np.full(1, tile.write.start[0])
 
-    def compute(self, tile: Tile, image: np.ndarray) -> np.ndarray:
+    def compute(self, tile: Tile, image: np.ndarray) -> Answer:
         assert image[0] == tile.write.start[0]
         self.step("compute", tile)
         if tile.write.start[0] == self.failing:
             raise SpaceError("the disk is full", "free space")
-        return image + 100
+        return Answer(image + 100)
 
     def step(self, name: str, tile: Tile) -> None:
         with self.path.open("a") as file:
@@ -58,8 +58,8 @@ class EngineTests:
         return Logged(tmp_path / "steps")
 
     def run(self, engine: Engine, steps: Logged, *, cancelled=lambda: False, tiles=TILES) -> None:
-        def record(tile: Tile, bins: np.ndarray) -> None:
-            assert bins[0] == tile.write.start[0] + 100
+        def record(tile: Tile, answer: Answer) -> None:
+            assert answer.bins[0] == tile.write.start[0] + 100
             steps.step("record", tile)
 
         engine.run(iter(tiles), steps, record, cancelled)

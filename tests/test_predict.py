@@ -2,6 +2,8 @@
 
 import itertools
 import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -74,9 +76,9 @@ class Case:
     def tiles(self, write, region=None) -> list[Tile]:
         return plan_tiles(self.maps, region or self.whole, write, self.plan)
 
-    def run(self, write, region=None, **options) -> None:
+    def run(self, write, region=None, **options) -> int:
         tiles = self.tiles(write, region)
-        predict(
+        return predict(
             self.volume, self.maps, self.predictor, self.normalisation,
             tiles=tiles, done=set(self.done), record=lambda tile: self.done.append(tile.write), **options,
         )  # fmt: skip
@@ -222,6 +224,49 @@ def test_tiles_cut_otherwise_are_passed_over_where_all_of_them_is_done(small):
     lost = small.done.pop(0)
     due = undone(small.tiles((32, 16, 32)), set(small.done), small.maps.plan.bin)
     assert [tile for tile in due if tile.write.start[0] == 0 and tile.write.contains(lost)]
+
+
+class Counted(torch.nn.Module):
+    """A network that counts how often it runs."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network, self.runs = network, 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.runs += 1
+        return self.network(images)
+
+
+def padded(folder: Path, channels: int) -> tuple[Case, Counted]:
+    """A long volume of which three quarters are padding."""
+    case = Case(folder, (16, 16, 192), channels=channels)
+    shape = case.volume.record.shape
+    image = np.stack([texture(shape, c) for c in range(channels)])
+    image[..., :144] = np.arange(7, 7 + channels)[:, None, None, None]
+    case.volume = make_volume(folder, image if channels > 1 else image[0], name="padded")
+    case.predictor = replace(case.predictor, network=Counted(case.predictor.network))
+    return case, case.predictor.network  # pyright: ignore[reportReturnType]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_network_runs_once_for_equal_blank_tiles_and_the_maps_are_as_if_it_ran_for_all(
+    tmp_path, channels, monkeypatch
+):
+    case, network = padded(tmp_path / "one", channels)
+    tiles = case.tiles((16, 16, 16))
+    images = [case.volume.read_reflected(tile.read) for tile in tiles]
+    blank = [np.ptp(image, axis=(1, 2, 3)).max() == 0 for image in images]
+    different = {(tile.read.shape, tile.inner) for tile, empty in zip(tiles, blank) if empty}
+    assert (len(tiles), sum(blank), len(different)) == (12, 7, 3)
+    found = case.run((16, 16, 16), probabilities=True)
+    assert found == sum(blank)
+    assert network.runs == len(tiles) - sum(blank) + len(different)
+    monkeypatch.setattr("rondel.loop.predict._blank", lambda image: ())
+    every, network = padded(tmp_path / "every", channels)
+    assert every.run((16, 16, 16), probabilities=True) == 0
+    assert network.runs == len(tiles)
+    assert contents(case) == contents(every)
 
 
 def test_progress_may_stop_a_run(small):
