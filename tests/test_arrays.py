@@ -188,7 +188,8 @@ def test_without_scales_a_coarse_voxel_covers_whole_finer_ones(empty, server, tm
     assert [level["z"].tolist() for level in found] == [[30, 0], [30, 0]]
 
 
-def test_an_image_on_another_server_is_passed_on(empty, server, tmp_path):
+def test_an_image_on_another_server_is_passed_on(empty, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "far").mkdir()
     array = FIVE[0].transpose(1, 2, 3, 0)
     for version, shards in (("0.4", None), ("0.5", None), ("0.5", (16, 16, 32, 4))):

@@ -161,7 +161,8 @@ def test_nothing_that_is_read_is_ever_written_to(tmp_path: Path):
     assert digest(tmp_path / "raw") == before
 
 
-def test_an_image_on_a_url_reads_as_the_local_one(tmp_path: Path):
+def test_an_image_on_a_url_reads_as_the_local_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = one_level(tmp_path / "i.zarr", FIVE[0], "czyx", version="0.4")
     with served(tmp_path) as address:
         image = opened(f"{address}/{path.name}", channels=[1])
