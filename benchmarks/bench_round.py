@@ -4,8 +4,8 @@
 
 A volume of 160x160x160, cut from fib25_medulla or made up where that is not there, gets 4 test boxes and 24 train
 boxes of 32x32x32: 16 in round 1, from which the parent model comes, and 8 in round 2. Then `rondel round` is timed on
-copies of the project until it has printed the boxes that come next. The settings are the defaults but for [train] within
-(and [rank] within, where asked for), which a person sets who does not want to wait; 0 takes a limit away.
+copies of the project until it has printed the boxes that come next. The settings are the defaults but for [train]
+within (and [rank] within, where asked for), which a person sets who does not want to wait; 0 takes a limit away.
 """
 
 import argparse

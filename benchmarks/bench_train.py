@@ -5,8 +5,8 @@
 Steps of both are timed in turns on the same boxes, patches and batch: rondel's from drawing the patches to the moving
 average, MONAI's with the same layers, instance norm, float32 and dictionary transforms from a CacheDataset (no workers:
 they would take the cores that the network computes on). The warm start is measured in steps: a parent is trained on 16
-boxes of fib25_medulla, then 8 are added; Dice of membrane in the other half of the volume is that of the averaged weights
-after trainings of so many steps each.
+boxes of fib25_medulla, then 8 are added; Dice of membrane in the other half of the volume is that of the averaged
+weights after trainings of so many steps each.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -312,7 +312,8 @@ def compare_starts(case: Case, truth: np.ndarray, sizes: Sizes, seed: int) -> No
     print(f"membrane Dice, seed {seed}: parent, {sizes.parent} steps on {OLD} boxes {begun:.3f}")
     warm = {n: score(case, run(case, case.boxes, seed, n, parent).arrays, truth, sizes) for n in sizes.warm}
     print("  warm start with 8 more boxes:", ", ".join(f"{n} steps {dice:.3f}" for n, dice in warm.items()), flush=True)
-    scratch = {n: score(case, run(case, case.boxes, seed, n, None).arrays, truth, sizes) for n in sizes.scratch}
+    boxes = [replace(box, new=True) for box in case.boxes]
+    scratch = {n: score(case, run(case, boxes, seed, n, None).arrays, truth, sizes) for n in sizes.scratch}
     print("  from scratch on all boxes:", ", ".join(f"{n} steps {dice:.3f}" for n, dice in scratch.items()), flush=True)
     for n, dice in warm.items():
         reached = [steps for steps, other in scratch.items() if other >= dice]
@@ -332,7 +333,7 @@ def score(case: Case, arrays: dict[str, np.ndarray], truth: np.ndarray, sizes: S
     """Return Dice of membrane where labels are known, in a part of the volume that no box was drawn from."""
     predictor = Predictor.load(case.plan, arrays, case.device)
     normalisation = Normalisation.of(case.volume.record)
-    found = predict_box(case.volume, sizes.score, predictor, normalisation, (128, 128, 128)).argmax(0) + 1
+    found = predict_box(case.volume, sizes.score, predictor, normalisation, (256, 256, 256)).argmax(0) + 1
     wanted = truth[sizes.score.slices]
     hits = 2 * ((found == 2) & (wanted == 2)).sum()
     return float(hits / (((found == 2) & (wanted > 0)).sum() + (wanted == 2).sum()))
