@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import sys
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from rondel.tui import cli
 from scipy import ndimage
 
 SHAPE = (24, 64, 64)
+SPACED = ("--spacing", "10,10,10", "--unit", "nm")
 SETTINGS = {
     "boxes.shape": "12,16,16",
     "boxes.per_round": "2",
@@ -166,3 +168,25 @@ def rows(project: Path) -> dict[str, list[tuple]]:
         found = {name: database.execute(f"SELECT * FROM {name}").fetchall() for name in kept}
     database.close()
     return found
+
+
+@pytest.fixture
+def cells(
+    rondel: Rondel, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A copy of the project "cells" after its first round, beside scan.npy; the test stands in that folder."""
+    shutil.copytree(trained_project(rondel, tmp_path_factory), tmp_path / "own")
+    monkeypatch.chdir(tmp_path / "own")
+    return tmp_path / "own" / "cells"
+
+
+@pytest.fixture
+def empty(rondel: Rondel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project without volumes, with scan.npy, truth.npy and mask.npy (0 and 1) beside it."""
+    monkeypatch.chdir(tmp_path)
+    image, truth = blobs()
+    for name, array in {"scan": image, "truth": truth, "mask": truth - 1}.items():
+        np.save(f"{name}.npy", array)
+    rondel.ok("init", "cells", "--classes", "background,blob")
+    configure(rondel, Path("cells"))
+    return tmp_path / "cells"

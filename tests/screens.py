@@ -5,10 +5,16 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+from rondel.store import ledger
+from rondel.store.box import Box
 from rondel.store.project import Project
+from rondel.store.records import LabelBox, Purpose, RoundState
 from rondel.tui.app import RondelApp
 from rondel.tui.watcher import first_look
 from textual.pilot import Pilot
+
+from .conftest import add_box
 
 Steps = Callable[[RondelApp, Pilot], Awaitable[None]]
 PATIENCE = 60.0
@@ -53,3 +59,15 @@ def text_of(app) -> str:
 def said(app: RondelApp) -> list[str]:
     """Return the lines of the log."""
     return [line.text for _, line in app.lines]
+
+
+@pytest.fixture
+def boxes(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[LabelBox]:
+    """Three boxes of a round in which boxes are labelled: a test box first."""
+    monkeypatch.setenv("RONDEL_PERSON", "ann")
+    ledger.open_round(project.database, None, "typical", 0)
+    ledger.set_round(project.database, 1, RoundState.LABELLING)
+    return [
+        add_box(project, Box((0, 0, 20 * k), (16, 16, 20 * k + 16)), priority=1 - k / 10, purpose=purpose)
+        for k, purpose in enumerate((Purpose.TEST, Purpose.TRAIN, Purpose.TRAIN))
+    ]
