@@ -1,25 +1,15 @@
 """Whatever is wrong with what a person hands in: one line that says what and what to do, and nothing is written."""
 
-import os
 import re
-import shutil
-import socket
-import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import tifffile
-from rondel.store import locks
 
-from .doors import Ran, Rondel, blobs, contents, rondel, rows, trained_project
+from .doors import Rondel, rondel
+from .refusals import SPACED, own, refused, room
 
-__all__ = ["rondel"]
+__all__ = ["own", "rondel", "room"]
 
-SPACED = ("--spacing", "1,1,1", "--unit", "nm")
 HALVES = ("--region", ":,0:32,:", "--score-region", ":,32:64,:")
 SMALL = ("--rounds", "1", "--boxes", "2", "--seeds", "1", "--out", "curves")
 HOSTILE = [
@@ -38,70 +28,6 @@ HOSTILE = [
     "SCAN",
     "é",
 ]
-
-
-@pytest.fixture
-def room(rondel: Rondel, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the trained project "cells" and files of every badness, shared since nothing may be written."""
-    folder = tmp_path_factory.getbasetemp() / "room"
-    if not folder.exists():
-        shutil.copytree(trained_project(rondel, tmp_path_factory), folder)
-        make_bad_files(folder)
-    monkeypatch.chdir(folder)
-    return folder
-
-
-@pytest.fixture
-def own(
-    rondel: Rondel, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    """The trained project "cells" for one test alone, which damages it."""
-    shutil.copytree(trained_project(rondel, tmp_path_factory), tmp_path / "own")
-    monkeypatch.chdir(tmp_path / "own")
-    return tmp_path / "own" / "cells"
-
-
-def make_bad_files(folder: Path) -> None:
-    _, truth = blobs()
-    np.save(folder / "truth.npy", truth)
-    np.save(folder / "short.npy", truth[:, :, :-1])
-    box = np.ones((12, 16, 16), np.uint8)
-    for name, labels in {
-        "box": box, "narrow": box[:, :, 1:], "flat": box[0], "float": box.astype(np.float32),
-        "negative": np.full(box.shape, -1, np.int16), "v300": box.astype(np.uint16) * 300, "v3": box * 3,
-        "volume": box[None].repeat(3, 0),
-    }.items():  # fmt: skip
-        np.save(folder / f"{name}.npy", labels)
-    np.save(folder / "objects.npy", np.array([{}]), allow_pickle=True)
-    np.save(folder / "complex.npy", np.ones((4, 8, 8), np.complex64))
-    tifffile.imwrite(folder / "whole.tif", truth)
-    whole = (folder / "whole.tif").read_bytes()
-    (folder / "cut.tif").write_bytes(whole[: len(whole) // 2])
-    shutil.copy(folder / "cut.tif", folder / "a b.tif")
-    (folder / "empty.tif").write_bytes(b"")
-    (folder / "text.tif").write_text("no image")
-    (folder / "photo.jpg").write_text("no image")
-    (folder / "nothing").mkdir()
-    (folder / "sections").mkdir()
-    tifffile.imwrite(folder / "sections" / "1.tif", truth[0])
-    (folder / "plain.zarr").mkdir()
-    (folder / "plain.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group", "attributes": {}}')
-
-
-def check(ran: Ran, code: int, says: str) -> None:
-    assert ran.code == code, ran
-    assert ran.out == ""
-    assert len(ran.errors) == 1, ran.err
-    assert re.fullmatch(r"rondel: .+; .+", ran.errors[0]), ran.err
-    assert re.search(says, ran.errors[0]), ran.err
-    assert "\x1b" not in ran.err and "\u202e" not in ran.err
-
-
-def refused(rondel: Rondel, folder: Path, words: tuple[object, ...], code: int, says: str) -> None:
-    """Run a verb that must be refused, and compare all there is before and after."""
-    before = contents(folder), rows(folder / "cells")
-    check(rondel(*words), code, says)
-    assert (contents(folder), rows(folder / "cells")) == before
 
 
 LABELS = [
@@ -223,7 +149,6 @@ OUTPUTS = [
     (("export", "scan", "new.png"), 2, "new.png.*no format"),
     (("export", "scan", "whole.tif"), 2, "whole.tif is there already"),
     (("export", "scan", "plain.zarr", "--what", "labels"), 2, "plain.zarr is there already"),
-    (("export", "scan", "new.tif", "--what", "probabilities"), 2, "not complete.*--probabilities"),
     (("simulate", "scan", *SMALL, *HALVES), 2, "no truth.*--truth"),
     (("simulate", "scan", "--truth", "missing.npy", *SMALL, *HALVES), 2, "no file missing.npy"),
     (("simulate", "scan", "--truth", "truth.npy", *SMALL), 2, "--score-region is missing"),
@@ -282,130 +207,3 @@ def test_a_failed_quick_keeps_what_was_in_the_folder(rondel: Rondel, own: Path) 
 )
 def test_bad_beginnings_leave_no_folder(rondel: Rondel, room: Path, words, code: int, says: str) -> None:
     refused(rondel, room, words, code, says)
-
-
-def append(text: str) -> Callable[[Path], object]:
-    def change(project: Path) -> None:
-        with (project / "project.toml").open("a") as file:
-            file.write(text)
-
-    return change
-
-
-def set_schema(project: Path) -> None:
-    with sqlite3.connect(project / "project.db") as database:
-        database.execute("PRAGMA user_version = 99")
-    database.close()
-
-
-def damage(size: int, noise: bytes) -> Callable[[Path], object]:
-    """Keep the first bytes of project.db, and put noise after them."""
-
-    def change(project: Path) -> None:
-        file = project / "project.db"
-        file.write_bytes(file.read_bytes()[:size] + noise)
-
-    return change
-
-
-def flip(name: str, at: int) -> Callable[[Path], object]:
-    def change(project: Path) -> None:
-        file = project / name
-        content = bytearray(file.read_bytes())
-        content[at] ^= 255
-        file.write_bytes(content)
-
-    return change
-
-
-def without_classes(project: Path) -> None:
-    text = (project / "project.toml").read_text()
-    (project / "project.toml").write_text(re.sub(r"\[\[class\]\]\nvalue = 2\n.*\n.*\n", "", text))
-
-
-PROJECTS = {
-    "newer schema": (set_schema, 3, "newer rondel.*upgrade"),
-    "database of noise": (damage(0, b"\x07" * 9000), 3, "project.db cannot be read.*backups"),
-    "database cut": (damage(6000, b""), 3, "project.db cannot be (read|used).*backups"),
-    "database zeroed": (damage(4096, bytes(60000)), 3, "project.db cannot be (read|used).*backups"),
-    "database emptied": (damage(0, b""), 3, "project.db is empty.*backups"),
-    "database gone": (lambda p: (p / "project.db").unlink(), 3, "no project.db"),
-    "no TOML": (append("\nx = = 3\n"), 2, "not valid TOML.*line"),
-    "no text": (lambda p: (p / "project.toml").write_bytes(b"\xff\xfe\x00"), 2, "not valid TOML"),
-    "emptied settings": (lambda p: (p / "project.toml").write_text(""), 2, r"needs 2 or more.*\[\[class\]\]"),
-    "class removed": (without_classes, 2, "declares 1 classes, but needs 2"),
-    "unknown table": (append("\n[trian]\nsteps = 3\n"), 2, "'trian'.*'train'"),
-    "unknown key": (append("\n[[volume]]\nname = 'scan'\nregoin = ':,:,:'\n"), 2, "regoin.*region"),
-    "undeclared order": (append("\n[[class]]\nvalue = 7\nname = 'x'\ncolour = '#000000'\n"), 2, "values are 1, 2"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("harm, code, says", PROJECTS.values(), ids=PROJECTS)
-def test_a_damaged_project_is_refused_by_every_verb(rondel: Rondel, own: Path, harm, code: int, says: str) -> None:
-    harm(own)
-    np.save("box.npy", np.ones((12, 16, 16), np.uint8))
-    before = contents(own)
-    for words in (("status",), ("boxes",), ("round",), ("label", 6, "--from", "box.npy"), ("models", "use", 1)):
-        check(rondel("-p", own, *words), code, says)
-    assert contents(own) == before
-    assert list(own.glob("project.db.*")) == []
-
-
-@pytest.mark.parametrize("name, at", [("weights.safetensors", -9), ("weights.safetensors", 4), ("model.json", 0)])
-def test_a_tampered_model_is_never_used(rondel: Rondel, own: Path, name: str, at: int) -> None:
-    flip(f"models/0001/{name}", at)(own)
-    before = rows(own)
-    check(rondel("-p", own, "models", "use", 1), 3, "model 1")
-    assert rows(own) == before
-
-
-def test_a_tampered_model_predicts_nothing(rondel: Rondel, own: Path) -> None:
-    flip("models/0001/weights.safetensors", -9)(own)
-    shutil.rmtree(own / "maps")
-    before = rows(own)
-    check(rondel("-p", own, "predict"), 3, "weights of model 1.*restore")
-    assert rows(own) == before and not (own / "maps").exists()
-
-
-def test_a_volume_that_was_not_predicted_is_not_exported(rondel: Rondel, own: Path) -> None:
-    rondel.ok("-p", own, "add", "scan.npy", "--name", "second", *SPACED)
-    refused(rondel, own.parent, ("-p", own, "export", "second", "new.tif"), 2, "not complete.*rondel predict second")
-
-
-def test_a_lost_image_is_named(rondel: Rondel, own: Path) -> None:
-    shutil.rmtree(own / "volumes" / "scan.ome.zarr")
-    for verb in ("info", "predict"):
-        check(rondel("-p", own, verb, "scan"), 3, "scan.ome.zarr does not exist")
-
-
-def test_a_lost_log_is_named(rondel: Rondel, own: Path) -> None:
-    (own / "jobs" / "0001.log").unlink()
-    check(rondel("-p", own, "jobs", "log", 1), 2, "log of job 1 is gone")
-
-
-def test_while_labels_are_locked_nothing_is_labelled(rondel: Rondel, own: Path) -> None:
-    np.save("box.npy", np.ones((12, 16, 16), np.uint8))
-    before = rows(own)
-    with locks.hold(own / locks.LABELS, "a page", 1):
-        ran = rondel("-p", own, "label", 6, "--from", "box.npy")
-    check(ran, 4, f"labels.lock is held by a page .pid {os.getpid()} on {re.escape(socket.gethostname())}")
-    assert rows(own) == before
-
-
-def test_while_something_computes_no_round_starts(rondel: Rondel, own: Path) -> None:
-    before = rows(own)
-    with locks.hold(own / locks.COMPUTE, "job 7 (round)", 1):
-        for words in (("predict",), ("train",), ("boxes", "propose")):
-            check(rondel("-p", own, *words), 4, f"held by job 7 .round. .pid {os.getpid()} on {socket.gethostname()}")
-    assert rows(own) == before
-
-
-def test_errors_of_the_program_as_it_is_installed(room: Path) -> None:
-    for words, code in ((["-p", "cells", "info", "\x1b[31mx"], 2), (["-p", "cells", "models", "use", "9"], 2)):
-        ran = subprocess.run([sys.executable, "-m", "rondel.tui.cli", *words], capture_output=True, text=True)
-        check(Ran(ran.returncode, ran.stdout, ran.stderr), code, "there is no")
-
-
-def test_debug_shows_where_an_error_came_from(rondel: Rondel, room: Path) -> None:
-    with pytest.raises(ValueError, match="no box 99"):
-        rondel("--debug", "-p", "cells", "boxes", "done", 99)
