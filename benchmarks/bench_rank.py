@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.ma  # numpy loads it, and numpy.random, when first used: that is no part of a ranking
+import numpy.random
 
 if TYPE_CHECKING:
     from rondel.loop.rank import Wanted

@@ -6,7 +6,7 @@ come first follows TypiClust (arXiv 2202.02794), with texture in place of learnt
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,10 @@ class Source:
     def look(self, box: Box) -> np.ndarray:
         """Return the first channel of a box, normalised, float32 (Z, Y, X)."""
         return self.normalisation.apply(self.volume.read(box))[0]
+
+    def look_at_each(self, boxes: Iterable[Box]) -> Iterator[np.ndarray]:
+        """Yield what `look` returns for each of many boxes."""
+        return (self.normalisation.apply(image)[0] for image in self.volume.read_many(boxes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +110,24 @@ def _survey(
     features: list[np.ndarray] = []
     bins = bin_shape(draw.box)
     for batch in _positions(sources, draw, rng):
-        for n, (index, box) in enumerate(batch, 1):
-            source = sources[index]
-            if not any(box.overlaps(taken) for taken in source.taken):
-                image = source.look(box)
-                if not is_dull(image, bins, draw.blank):
-                    places.append((index, box))
-                    features.append(describe(image, source.volume.record.spacing_nm))
+        free = [(k, box) for k, box in batch if not any(box.overlaps(taken) for taken in sources[k].taken)]
+        for n, (index, box, image) in enumerate(_look(sources, free), 1):
+            if not is_dull(image, bins, draw.blank):
+                places.append((index, box))
+                features.append(describe(image, sources[index].volume.record.spacing_nm))
             if progress:
-                progress(n, len(batch), "boxes looked at")
+                progress(n, len(free), "boxes looked at")
         if len(places) >= max(SAMPLES // 4, 8 * draw.boxes):
             break
     return places, np.array(features)
+
+
+def _look(sources: Sequence[Source], places: Sequence[Place]) -> Iterator[tuple[int, Box, np.ndarray]]:
+    """Yield each place with what is seen there."""
+    for index, group in itertools.groupby(places, key=lambda place: place[0]):
+        boxes = [box for _, box in group]
+        for box, image in zip(boxes, sources[index].look_at_each(boxes)):
+            yield index, box, image
 
 
 def _positions(sources: Sequence[Source], draw: Draw, rng: np.random.Generator) -> Iterator[list[Place]]:

@@ -1,7 +1,7 @@
 """How bright is a volume? Percentiles of its finite values, from blocks spread over it, in bounded memory."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -15,10 +15,13 @@ SAMPLE_VOXELS = 1 << 18
 
 
 def sample(
-    record: VolumeRecord, read: Callable[[Box], np.ndarray], percentiles: tuple[float, float]
+    record: VolumeRecord, read: Callable[[list[Box]], Iterable[np.ndarray]], percentiles: tuple[float, float]
 ) -> tuple[tuple[float, float], ...]:
-    """Return the low and high percentile of each channel; raises VolumeError for a channel without finite values."""
-    blocks = [read(box) for box in _sample_boxes(record)]
+    """Return the low and high percentile of each channel; raises VolumeError for a channel without finite values.
+
+    `read` returns the image (C, Z, Y, X) of each box.
+    """
+    blocks = list(read(_sample_boxes(record)))
     found = []
     for c in range(len(record.channels)):
         values = np.concatenate([block[c].ravel() for block in blocks])

@@ -1,7 +1,9 @@
 """How do I read an image? Boxes of voxels, in bounded memory, from a local path or a URL; never written to."""
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from .intensities import sample
 from .records import VolumeRecord
 from .units import from_nm
 
+AHEAD = 8
+"""Boxes of many that are read before they are asked for."""
 DTYPES = ("bool", "uint8", "uint16", "int16", "uint32", "float16", "float32")
 
 
@@ -73,6 +77,24 @@ class Volume:
         inside = Box((z.min(), y.min(), x.min()), (z.max() + 1, y.max() + 1, x.max() + 1))
         image = self.read(inside)
         return image[np.ix_(np.arange(len(image)), *(w - a for w, a in zip(wanted, inside.start)))]
+
+    def read_many(self, boxes: Iterable[Box]) -> Iterator[np.ndarray]:
+        """Yield what `read_reflected` returns for each box, in their order; the next AHEAD are read meanwhile.
+
+        Boxes that lie near each other should come one after the other: chunks that they share are then decoded once.
+        """
+        self._reader(self.record.level)  # opened here, rather than by several threads at once
+        coming: deque[Future[np.ndarray]] = deque()
+        readers = ThreadPoolExecutor(AHEAD, thread_name_prefix="read-box")
+        try:
+            for box in boxes:
+                coming.append(readers.submit(self.read_reflected, box))
+                if len(coming) > AHEAD:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:
+            readers.shutdown(cancel_futures=True)
 
     def _reader(self, level: int) -> Reader:
         if level not in self._opened:
@@ -154,7 +176,7 @@ def describe(
     )
     if 0 in record.shape:
         raise VolumeError(f"{place} holds no voxels: its shape is {record.shape}", "check the image")
-    return replace(record, intensities=sample(record, Volume(record, root or Path()).read, percentiles))
+    return replace(record, intensities=sample(record, Volume(record, root or Path()).read_many, percentiles))
 
 
 def report(record: VolumeRecord, root: Path) -> dict[str, Any]:

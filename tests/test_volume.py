@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,35 @@ def test_reflection_past_the_border_is_numpys(tmp_path: Path, shape):
     assert np.array_equal(image.read_reflected(inner)[0], part)
 
 
+def test_many_boxes_come_in_order_while_only_a_few_are_read_ahead(tmp_path: Path):
+    image = opened(one_level(tmp_path / "i.zarr", FIVE[0, 0], "zyx"))
+    rng = np.random.default_rng(0)
+    boxes = [Box.at(rng.integers(-3, (5, 18, 22)).tolist(), (2, 5, 7)) for _ in range(40)]
+    asked: list[Box] = []
+
+    def one_by_one() -> Iterator[Box]:
+        for box in boxes:
+            asked.append(box)
+            yield box
+
+    found = image.read_many(one_by_one())
+    for n, box in enumerate(boxes):
+        assert np.array_equal(next(found), image.read_reflected(box))
+        assert len(asked) == min(n + volume.AHEAD + 1, len(boxes))
+    assert list(found) == []
+
+
+def test_an_error_in_one_of_many_boxes_is_raised_in_its_place(tmp_path: Path):
+    path = one_level(tmp_path / "i.zarr", FIVE[0, 0], "zyx")
+    image = opened(path)
+    (path / "0" / "c" / "0" / "1" / "0").write_bytes(b"no chunk")
+    found = image.read_many(Box.at((0, y, 0), (2, 4, 4)) for y in (0, 8, 16))
+    assert np.array_equal(next(found)[0], FIVE[0, 0, :2, :4, :4])
+    next(found)
+    with pytest.raises(VolumeError, match="cannot be read"):
+        next(found)
+
+
 def test_nothing_that_is_read_is_ever_written_to(tmp_path: Path):
     path = one_level(tmp_path / "raw" / "i.zarr", FIVE, "tczyx")
     before = digest(tmp_path / "raw")
@@ -187,9 +217,9 @@ def test_sampled_intensities_stay_within_bounded_memory(tmp_path: Path, monkeypa
     record = opened(one_level(tmp_path / "i.zarr", FIVE[0, 0], "zyx")).record
     read: list[Box] = []
 
-    def count(box: Box) -> np.ndarray:
-        read.append(box)
-        return np.zeros((1, *box.shape), np.uint8)
+    def count(boxes: list[Box]) -> list[np.ndarray]:
+        read.extend(boxes)
+        return [np.zeros((1, *box.shape), np.uint8) for box in boxes]
 
     intensities.sample(record, count, (0, 100))
     assert len(set(read)) == 3

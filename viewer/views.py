@@ -132,7 +132,7 @@ def _percentiles(volume: Volume) -> list[tuple[float, float]]:
     if small:
         found.append([_range(channel) for channel in volume.read(record.box, coarsest)])
     if not small or not (is_url(record.url) or coarsest == record.level):
-        found.append(intensities.sample(record, volume.read, PERCENTILES))
+        found.append(intensities.sample(record, volume.read_many, PERCENTILES))
     return [(min(low for low, _ in pairs), max(high for _, high in pairs)) for pairs in zip(*found)]
 
 
