@@ -108,14 +108,22 @@ def bytes_per_voxel(plan: NetworkPlan, device: Device) -> float:
 
 
 def choose_tile(
-    plan: NetworkPlan, shape: Sequence[int], chunks: Sequence[int], memory_bytes: float, device: Device, region: Box
+    plan: NetworkPlan,
+    shape: Sequence[int],
+    chunks: Sequence[int],
+    memory_bytes: float,
+    device: Device,
+    region: Box,
+    halo: ZYX | None = None,
 ) -> ZYX:
     """Choose what tiles write: whole chunks, or the whole axis, so that the least is read within the memory.
 
-    Raises SettingsError when not even tiles of one chunk fit.
+    They read as much context as `halo` says, by default all that the network sees. Raises SettingsError when not even
+    tiles of one chunk fit.
     """
     limit = memory_bytes / bytes_per_voxel(plan, device)
-    cuts = [_cuts(plan, axis, shape[axis], chunks[axis], region) for axis in range(3)]
+    axes = zip(shape, chunks, halo or plan.halo, plan.stride, region.start, region.stop)
+    cuts = [_cuts(*axis) for axis in axes]
     fitting = [
         (math.prod((z.total, y.total, x.total)), z.largest * y.largest * x.largest, (z.write, y.write, x.write))
         for z in cuts[0]
@@ -141,10 +149,9 @@ class _Cut:
     total: int
 
 
-def _cuts(plan: NetworkPlan, axis: int, length: int, chunk: int, region: Box) -> list[_Cut]:
-    """List the distinct ways to cut one axis of the region into tiles, as `store.box.tiles` cuts them."""
-    halo, stride = plan.halo[axis], plan.stride[axis]
-    start, stop = max(region.start[axis], 0), min(region.stop[axis], length)
+def _cuts(length: int, chunk: int, halo: int, stride: int, start: int, stop: int) -> list[_Cut]:
+    """List the distinct ways to cut one axis of a region into tiles, as `store.box.tiles` cuts them."""
+    start, stop = max(start, 0), min(stop, length)
     count = max(-(-length // chunk), 1)
     cuts = []
     for write in sorted({-(-count // n) * chunk for n in range(1, count + 1)}):

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from ..store import models
-from ..store.box import Box, Tile, tiles
+from ..store.box import ZYX, Box, Tile, tiles
 from ..store.errors import RondelError
 from ..store.labels import label_chunks
 from ..store.project import Project
 from ..store.records import VolumeRecord
 from . import device, network
+from . import halo as halos
 from .loaded import load
 from .mapping import box_shape, region_of
 from .normalise import Normalisation
@@ -49,7 +50,7 @@ def examine(project: Project, name: str, number: int | None = None) -> list[Find
         predictor, of = _predictor(project, record, chosen, number)
         backend = Finding("backend", predictor.backend.name, predictor.backend.why)
         found += [*_device(project, chosen), backend, _memory_format(predictor), _network(predictor, of)]
-        found += _costs(project, record, predictor)
+        found += _costs(project, record, predictor, trained=of.startswith("of model"))
     except RondelError as error:
         found.append(Finding("prediction", str(error.message), error.hint, good=False))
     return found
@@ -121,15 +122,28 @@ def _memory_format(predictor: Predictor) -> Finding:
 def _network(predictor: Predictor, of: str) -> Finding:
     plan = predictor.plan
     shape = f"{plan.name} {plan.dims}-D, {','.join(map(str, plan.filters))}"
-    return Finding("network", shape, f"{of}; sees {_by(plan.reach)} voxels around each, tiles read {_by(plan.halo)}")
+    return Finding("network", shape, f"{of}; sees {_by(plan.reach)} voxels around each")
 
 
-def _costs(project: Project, record: VolumeRecord, predictor: Predictor) -> list[Finding]:
+def _context(project: Project, record: VolumeRecord, predictor: Predictor, write: ZYX, trained: bool) -> Finding:
+    """Say how much tiles read around themselves, and what less than the network sees costs in truth."""
+    halo, exact = halos.chosen(predictor.plan, project.settings.predict), predictor.plan.halo
+    if halo == exact:
+        return Finding("context", _by(halo), "tiles give what one pass over the whole volume gives")
+    why = "how far answers differ is measured once there is a model"
+    if trained:
+        volume = project.open_volume(record.name)
+        why = str(halos.measure(volume, predictor, Normalisation.of(record), write, halo))
+    return Finding("context", _by(halo), f"[predict] halo says so, exact is {_by(exact)}: {why}")
+
+
+def _costs(project: Project, record: VolumeRecord, predictor: Predictor, trained: bool) -> list[Finding]:
     """Cut the volume into tiles, measure the rate on a piece, and say what all of it and what a round takes."""
     plan, settings = predictor.plan, project.settings
     memory, chunks = settings.predict.memory_gb * GB, label_chunks(record.shape)
-    write = device.choose_tile(plan, record.shape, chunks, memory, predictor.device, record.box)
-    cut = list(tiles(record.shape, record.box, write, plan.halo, plan.stride))
+    halo = halos.chosen(plan, settings.predict)
+    write = device.choose_tile(plan, record.shape, chunks, memory, predictor.device, record.box, halo)
+    cut = list(tiles(record.shape, record.box, write, halo, plan.stride))
     largest = max(cut, key=lambda tile: tile.read.voxels)
     need, waste = device.bytes_per_voxel(plan, predictor.device) * largest.read.voxels, _read(cut) / record.box.voxels
     rate = _rate(project, record, predictor)
@@ -137,6 +151,7 @@ def _costs(project: Project, record: VolumeRecord, predictor: Predictor) -> list
     region = region_of(project, record).voxels
     round_ = min(pool, region) if pool else region
     return [
+        _context(project, record, predictor, write, trained),
         Finding("tile", f"{_by(write)}, {len(cut)} of them", f"reads {waste:.2f} times the voxels that it writes"),
         Finding(
             "memory",

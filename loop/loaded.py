@@ -47,8 +47,10 @@ def load(project: Project, number: int) -> Loaded:
     return Loaded(number, predictor, tuple(card["labels"]), tuple(card["classes"]), scalings)
 
 
-def tile_shape(project: Project, record: VolumeRecord, loaded: Loaded, chunks: ZYX, region: Box) -> ZYX:
-    """Choose what a tile writes, within [predict] memory_gb."""
+def tile_shape(
+    project: Project, record: VolumeRecord, loaded: Loaded, chunks: ZYX, region: Box, halo: ZYX | None = None
+) -> ZYX:
+    """Choose what a tile writes, within [predict] memory_gb, when it reads this context; by default all it takes."""
     memory = project.settings.predict.memory_gb * 1e9
     predictor = loaded.predictor
-    return device.choose_tile(predictor.plan, record.shape, chunks, memory, predictor.device, region)
+    return device.choose_tile(predictor.plan, record.shape, chunks, memory, predictor.device, region, halo)

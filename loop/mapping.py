@@ -10,6 +10,7 @@ from ..store.box import ZYX, Box, Tile
 from ..store.maps import MapPlan, Maps
 from ..store.project import Project
 from ..store.records import LabelBox, State, VolumeRecord
+from . import halo as halos
 from .engine import undone
 from .loaded import Loaded, load, tile_shape
 from .pool import cell_shape, cells
@@ -69,15 +70,23 @@ def predict_volume(
     """
     record, loaded = project.volume_record(name), load(project, number)
     opened = _open_map(project, record, loaded)
-    write = tile_shape(project, record, loaded, opened.plan.chunks, region or record.box)
-    planned = plan_tiles(opened, region or record.box, write, loaded.predictor.plan)
+    plan, place = loaded.predictor.plan, region or record.box
+    halo = halos.chosen(plan, project.settings.predict)
+    write = tile_shape(project, record, loaded, opened.plan.chunks, place, halo)
+    planned = plan_tiles(opened, place, write, plan, halo)
     began = time.monotonic()
-    keep = probabilities or _keeps(project, record, loaded, (region or record.box).voxels, shown)
-    _predict(project, loaded, opened, planned, report, keep, dask=dask)
+    keep = probabilities or _keeps(project, record, loaded, place.voxels, shown)
+    blank = _predict(project, loaded, opened, planned, report, keep, dask=dask)
     if region is None:
         opened.finish(lambda done, total, unit: report(f"pyramid of {name}", done, total, unit))
-    spent, backend = time.monotonic() - began, loaded.predictor.backend.name
-    return {"model": number, "tiles": len(planned), "seconds": spent, "backend": backend}
+    found = {"model": number, "tiles": len(planned), "blank": blank, "seconds": time.monotonic() - began}
+    found |= {"backend": loaded.predictor.backend.name, "halo": halo}
+    if halo != plan.halo:
+        report(f"compare with exact tiles of {name}", 0, 1, "samples")
+        volume = project.open_volume(name)
+        lost = halos.measure(volume, loaded.predictor, loaded.normalisation(record), write, halo)
+        found |= {"changed": lost.changed, "difference": lost.difference, "lost": str(lost)}
+    return found
 
 
 def predict_pool(project: Project, name: str, number: int, report: Report, limit: Limit) -> None:
@@ -100,8 +109,10 @@ def predict_pool(project: Project, name: str, number: int, report: Report, limit
     places = [drawn[0], *waiting, *drawn[1:]]
     if sum(place.voxels for place in places) >= region.voxels and math.isinf(limit.until):
         places = [region, *(box for box in waiting if not region.contains(box))]
-    write = tile_shape(project, record, loaded, chunks, places[0])
-    planned = [tile for place in places for tile in plan_tiles(opened, place, write, loaded.predictor.plan)]
+    plan = loaded.predictor.plan
+    halo = halos.chosen(plan, project.settings.predict)
+    write = tile_shape(project, record, loaded, chunks, places[0], halo)
+    planned = [tile for place in places for tile in plan_tiles(opened, place, write, plan, halo)]
     keep = _keeps(project, record, loaded, voxels, limit.shown)
     _predict(project, loaded, opened, planned, report, keep, limit.until)
 
@@ -128,7 +139,7 @@ def _predict(
     keep: bool,
     until: float = math.inf,
     dask: "Dask | None" = None,
-) -> None:
+) -> int:
     name, number = opened.plan.volume, loaded.number
     volume = project.open_volume(name)
 
@@ -139,7 +150,7 @@ def _predict(
     progress(0, sum(tile.write.voxels for tile in planned), "voxels")
     if keep:
         opened.make_probabilities()
-    predict(
+    return predict(
         volume,
         opened,
         loaded.predictor,

@@ -106,7 +106,8 @@ class Opened:
     def compute(self, tile: Tile, image: np.ndarray) -> Answer:
         blank = _blank(image)
         key = (blank, image.shape, tile.inner)
-        found = (blank and self._blanks.pop(key, None)) or self._compute(tile, image)
+        known = self._blanks.pop(key, None) if blank else None
+        found = known or self._compute(tile, image)
         if blank:  # a tile like another has its answer, bit by bit
             self._blanks[key] = found
             for oldest in list(self._blanks)[:-BLANKS]:
@@ -120,10 +121,13 @@ class Opened:
             return _compute(self.predictor, image, self.normalisation, tile.inner, self.maps, self.probabilities)
 
 
-def plan_tiles(maps: Maps, region: Box, write: ZYX, plan: NetworkPlan) -> list[Tile]:
-    """Cut a region into tiles of a map; it is grown to whole bins first, so that no bin is ever left half done."""
+def plan_tiles(maps: Maps, region: Box, write: ZYX, plan: NetworkPlan, halo: ZYX | None = None) -> list[Tile]:
+    """Cut a region into tiles of a map that read `halo` around them, by default so much that they are exact.
+
+    The region is grown to whole bins first, so that no bin is ever left half done.
+    """
     shape = maps.plan.shape
-    return list(cut(shape, region.snap_outwards(maps.plan.bin), write, plan.halo, plan.stride))
+    return list(cut(shape, region.snap_outwards(maps.plan.bin), write, halo or plan.halo, plan.stride))
 
 
 def predict(

@@ -226,6 +226,9 @@ class PredictTable(Table):
     """What predicts on a CPU; "auto": OpenVINO where it is installed and agrees with torch on a sample, else torch."""
     threads: int = Field(default=0, ge=0, le=1024)
     """Threads of the computation; 0: all cores."""
+    halo: Literal["exact"] | Annotated[int, Field(ge=0)] = "exact"
+    """Voxels of context that tiles of a map read on each side; "exact": all that the network sees. Fewer are faster;
+    rondel doctor measures what they cost in truth. Scores are always exact; what is predicted already stays."""
     probabilities: bool = False
     """Keep probabilities of everything predicted; boxes on show always have them."""
 

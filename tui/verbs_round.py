@@ -102,8 +102,11 @@ def predict(
         request = {"volume": name, "model": number, "probabilities": probabilities, "dask": dask}
         result = door.run(project, "predict", request, detach=detach)
         if result:
-            what = f"{result['tiles']} tiles, {result['seconds']:.1f} s, {result['backend']}"
+            blank = f" ({result['blank']} blank)" if result["blank"] else ""
+            what = f"{result['tiles']} tiles{blank}, {result['seconds']:.1f} s, {result['backend']}"
             door.say(f"{name} predicted by model {result['model']}: {what}")
+            if "lost" in result:
+                door.say(f"context of {' x '.join(map(str, result['halo']))}, by [predict] halo: {result['lost']}")
 
 
 def _dask(engine: str, workers: int | None, scheduler: str | None) -> dict[str, Any] | None:
