@@ -227,8 +227,7 @@ class PredictTable(Table):
     threads: int = Field(default=0, ge=0, le=1024)
     """Threads of the computation; 0: all cores."""
     halo: Literal["exact"] | Annotated[int, Field(ge=0)] = "exact"
-    """Voxels of context that tiles of a map read on each side; "exact": all that the network sees. Fewer are faster;
-    rondel doctor measures what they cost in truth. Scores are always exact; what is predicted already stays."""
+    """Voxels of context around a map's tiles; "exact": all the network sees; of fewer rondel doctor tells the error."""
     probabilities: bool = False
     """Keep probabilities of everything predicted; boxes on show always have them."""
 

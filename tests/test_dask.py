@@ -107,7 +107,7 @@ class Killing(Quiet):
         self.killed: list[int] = []
 
     def __call__(self, stage: str, done: float, total: float, unit: str, text: str = "") -> None:
-        if stage.startswith("predict"):
+        if stage.startswith("predict") and done:
             self.seen += 1
             if self.seen in self.moments:
                 self.timers.append(threading.Timer(self.moments[self.seen], self.kill))
