@@ -12,7 +12,7 @@ Each step draws from its own random state, made of seed and step, so that a resu
 import hashlib
 import itertools
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -217,15 +217,16 @@ class _Images:
         self._brick = brick
         self._limit = limit
         self._held = 0
-        self._bricks: OrderedDict[tuple[str, ZYX], np.ndarray] = OrderedDict()
+        self._bricks: OrderedDict[tuple[str, Box], np.ndarray] = OrderedDict()
 
     def read(self, volume: Volume, box: Box) -> np.ndarray:
         """Return the image (C, Z, Y, X) of a box, continued by reflection past the volume's end."""
         parts = [range(a // n, -(-b // n)) for a, b, n in zip(box.start, box.stop, self._brick)]
+        places = [
+            Box.at([i * n for i, n in zip(index, self._brick)], self._brick) for index in itertools.product(*parts)
+        ]
         image: np.ndarray | None = None
-        for z, y, x in itertools.product(*parts):
-            brick = self._fetch(volume, (z, y, x))
-            place = Box.at([i * n for i, n in zip((z, y, x), self._brick)], self._brick)
+        for place, brick in zip(places, self._fetch(volume, places)):
             if image is None:
                 image = np.empty((len(brick), *box.shape), brick.dtype)
             common = place.intersect(box)
@@ -233,14 +234,19 @@ class _Images:
         assert image is not None, "a patch is never empty"
         return image
 
-    def _fetch(self, volume: Volume, index: ZYX) -> np.ndarray:
-        key = (volume.record.name, index)
-        if key in self._bricks:
-            self._bricks.move_to_end(key)
-            return self._bricks[key]
-        brick = volume.read_reflected(Box.at([i * n for i, n in zip(index, self._brick)], self._brick))
+    def _fetch(self, volume: Volume, places: Sequence[Box]) -> Iterator[np.ndarray]:
+        """Yield the bricks at these places; those that are not in memory are read a few at a time."""
+        name = volume.record.name
+        held = {place: self._bricks[name, place] for place in places if (name, place) in self._bricks}
+        coming = volume.read_many(place for place in places if place not in held)
+        for place in places:
+            brick = held[place] if place in held else next(coming)
+            self._keep((name, place), brick)
+            yield brick
+
+    def _keep(self, key: tuple[str, Box], brick: np.ndarray) -> None:
+        self._held += 0 if key in self._bricks else brick.nbytes
         self._bricks[key] = brick
-        self._held += brick.nbytes
+        self._bricks.move_to_end(key)
         while self._held > self._limit and len(self._bricks) > 1:
             self._held -= self._bricks.popitem(last=False)[1].nbytes
-        return brick
