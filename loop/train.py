@@ -19,6 +19,7 @@ import numpy as np
 import safetensors.numpy
 import torch
 from safetensors import SafetensorError, safe_open
+from torch.optim.adamw import adamw
 
 from ..store.atomic import write_bytes
 from ..store.errors import Cancelled, TrainingError
@@ -33,6 +34,8 @@ from .samples import Samples
 
 WARM_UP = 10
 """Steps, at most, over which the rate rises linearly; never more than a tenth of all."""
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+"""AdamW's, as its paper has them (arXiv 1711.05101)."""
 CLIP = 12.0
 """Largest norm of a step's gradient (nnU-Net's)."""
 MOST = 4
@@ -169,7 +172,7 @@ class _Run:
         self.network = self._build(initial)
         self.averaged = self._build(initial).eval()
         self.weights = torch.tensor(plan.weights, device=device.type)
-        self.optimizer = _optimizer(self.network, plan)
+        self.moments = {name: _moments(parameter) for name, parameter in self.network.named_parameters()}
 
     def _build(self, initial: Mapping[str, np.ndarray] | None) -> torch.nn.Module:
         network = networks.build(self.plan.network, self.plan.seed)
@@ -181,9 +184,7 @@ class _Run:
         """Make one step and return its loss; where time is limited, the rate falls with it if that is faster."""
         share = seconds / self.plan.train.within if self.plan.train.within else 0.0
         now = rate(max(self.step, min(share, 1.0) * (self.plan.steps - 1)), self.plan)
-        for group in self.optimizer.param_groups:
-            group["lr"] = now
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         self.network.train()
         loss = self._loss(self.network, samples, self.step, self.plan.augment)
         loss.backward()
@@ -194,7 +195,7 @@ class _Run:
                 f"the loss is {value} and its gradient {float(norm)} at step {self.step + 1}; no model was made",
                 "lower [train] rate, or look for odd intensities with 'rondel info'",
             )
-        self.optimizer.step()
+        self._descend(now)
         self.step += 1
         self._average()
         self.curve.append((self.step, value, now, None))
@@ -250,6 +251,29 @@ class _Run:
             logits = network(images)
         return known_loss(self.plan.loss.name, logits, labels, self.weights)
 
+    @torch.no_grad()
+    def _descend(self, now: float) -> None:
+        """Take AdamW's step at this rate; biases and norms do not decay."""
+        parameters = dict(self.network.named_parameters())
+        for decays in (True, False):
+            names = [name for name, p in parameters.items() if (p.ndim > 1) == decays and p.grad is not None]
+            # The function, as the class imports torch's compiler, for a second.
+            adamw(
+                [parameters[name] for name in names],
+                [gradient for name in names if (gradient := parameters[name].grad) is not None],
+                [self.moments[name]["exp_avg"] for name in names],
+                [self.moments[name]["exp_avg_sq"] for name in names],
+                [],
+                [self.moments[name]["step"] for name in names],
+                amsgrad=False,
+                beta1=BETAS[0],
+                beta2=BETAS[1],
+                lr=now,
+                weight_decay=self.plan.train.weight_decay if decays else 0.0,
+                eps=EPSILON,
+                maximize=False,
+            )
+
     def _average(self) -> None:
         # The decay rises from 0.18 towards its setting, so that early averages forget where training began.
         decay = min(self.plan.train.ema, (1 + self.step) / (10 + self.step))
@@ -261,19 +285,12 @@ class _Run:
         """Name all that the next step depends on; the tensors are the run's own."""
         found = {f"weights/{name}": tensor for name, tensor in networks.tensors(self.network).items()}
         found |= {f"average/{name}": tensor for name, tensor in networks.tensors(self.averaged).items()}
-        for name, parameter in self.network.named_parameters():
-            for key, tensor in self.optimizer.state[parameter].items():
-                found[f"optimizer/{name}/{key}"] = tensor
+        for name, moments in self.moments.items():
+            found |= {f"optimizer/{name}/{key}": tensor for key, tensor in moments.items()}
         return found
 
 
-def _optimizer(network: torch.nn.Module, plan: TrainPlan) -> torch.optim.AdamW:
-    """Make AdamW with its moments in place, ready for a checkpoint's; biases and norms do not decay."""
-    decays = [p for p in network.parameters() if p.ndim > 1]
-    rest = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": decays, "weight_decay": plan.train.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=plan.train.rate)
-    for parameter in (*decays, *rest):
-        moments = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
-        optimizer.state[parameter] = {"step": torch.tensor(0.0), **moments}
-    return optimizer
+def _moments(parameter: torch.nn.Parameter) -> dict[str, torch.Tensor]:
+    """Make what AdamW keeps of a parameter, before its first step."""
+    moments = {key: torch.zeros_like(parameter, requires_grad=False) for key in ("exp_avg", "exp_avg_sq")}
+    return {"step": torch.tensor(0.0), **moments}

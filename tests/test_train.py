@@ -104,6 +104,14 @@ def test_killed_at_random_steps_it_goes_on_to_the_same_weights(tmp_path):
     assert same(safetensors.numpy.load_file(tmp_path / "weights"), whole.arrays)
 
 
+def test_the_first_step_does_not_wait_for_torchs_compiler(tmp_path):
+    code = (
+        "import runpy, sys; runpy.run_path(sys.argv[0], run_name='__main__'); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    begin = f"import sys; sys.argv = [{str(TRAINER)!r}, {str(tmp_path)!r}, '1']; "
+    subprocess.run([sys.executable, "-c", begin + code], check=True)
+
+
 def test_a_checkpoint_of_another_plan_is_not_taken_up(tmp_path):
     run(tmp_path, make_settings(), tmp_path / "c")
     steps = []
