@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -258,6 +259,23 @@ def test_the_cache_stays_within_its_limit_and_lets_go_of_what_is_not_used(tmp_pa
                 os.utime(path, (start + number, start + number))
     assert 50_000 < sum(path.stat().st_size for path in tmp_path.glob("*/*")) <= 100_000
     assert cache.get("chunk 299") == noise and cache.get("chunk 150") is None
+
+
+def test_many_share_the_cache_and_read_what_was_written(tmp_path):
+    contents = [np.random.default_rng(number).bytes(2000) for number in range(60)]
+    caches = [chunk_cache.ChunkCache(tmp_path, 50_000) for _ in range(4)]  # as four processes have
+
+    def use(turn: int) -> bool:
+        cache, number = caches[turn % 4], turn * 7 % 60
+        found = cache.get(f"chunk {number}")
+        if found is None:
+            cache.put(f"chunk {number}", contents[number])
+        return found in (None, contents[number])
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(use, range(2000)))
+    held = sum(path.stat().st_size for path in tmp_path.glob("*/*"))
+    assert 0 < held <= 50_000 and not list(tmp_path.rglob("*.partial"))
 
 
 def test_the_page_sees_a_bucket_through_the_server_alone(s3, monkeypatch, tmp_path):
