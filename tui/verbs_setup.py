@@ -90,7 +90,9 @@ def init(
 
 def add(
     context: typer.Context,
-    image: Annotated[str, typer.Argument(help="Image file, folder or URL; or a volume's name, to add --labels to it.")],
+    image: Annotated[
+        str, typer.Argument(help="Image file, folder, http or s3 URL; or a volume's name, to add --labels to it.")
+    ],
     name: Annotated[str | None, typer.Option("--name", help="Name of the volume; the file's by default.")] = None,
     spacing: Spacing = None,
     unit: Unit = None,

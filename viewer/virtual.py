@@ -5,8 +5,8 @@
     scales, translations and units of its own     nm: voxel i of the working level is centred at i times its spacing
     level paths and chunk keys of its own         s0, s1 … and c/0/0/0
 
-Chunks stay the bytes that they are, unless the page could not decode them. Time and channels are declared as channels,
-so that Neuroglancer makes them dimensions of a layer (t', c') and not of the whole scene.
+Chunks stay the bytes that they are, unless the page could not decode them, or they lie in a bucket. Time and channels
+are declared as channels, so that Neuroglancer makes them dimensions of a layer (t', c') and not of the whole scene.
 """
 
 import json
