@@ -9,7 +9,7 @@ of the bins of an imagined table of 1e13 voxels, bins of 32 cubed, boxes of 64 c
 
 Each figure is of a fresh process, the ways in turns; CPU seconds leave out imports and the making of the input. The
 numpy ways find their probabilities in memory. Bins are float16, so means that differ by less than that rounding may
-trade places: how many of the 50 agree is printed for several fields, beside the smallest step between two means.
+trade places: how many of the 50 agree is printed for several fields, and how far apart the means of those are that do.
 """
 
 import argparse
@@ -89,9 +89,10 @@ def compare(options: argparse.Namespace) -> None:
 def agreement(ours: list, theirs: list, means: list[float]) -> str:
     """Say how far two lists of boxes agree; `means` are those of `theirs`, in its order."""
     places = sum(a == b for a, b in zip(ours, theirs))
-    same = len({tuple(b) for b in ours} & {tuple(b) for b in theirs})
-    gaps = [abs(a - b) for a, b in zip(means, means[1:])]
-    return f"{same} of {len(theirs)} boxes the same, {places} in the same place; smallest step {min(gaps):.1e}"
+    true = {tuple(box): mean for box, mean in zip(theirs, means)}
+    apart = [abs(true[tuple(box)] - mean) for box, mean in zip(ours, means) if tuple(box) in true]
+    words = f"{len(apart)} of {len(theirs)} boxes the same, {places} in the same place"
+    return f"{words}, means at most {max(apart, default=0):.1e} apart"
 
 
 def share(options: argparse.Namespace) -> None:
