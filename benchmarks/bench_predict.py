@@ -8,6 +8,9 @@ systems take turns; ratios are of one turn, and what is printed are medians over
 image, slides its window and writes the classes; rondel writes uncertainty and bins beside them. The limit is the
 network's forward pass over tiles of the same shapes, on data in memory, with the same backend and threads.
 
+Where OpenVINO is installed rondel runs on it. A version is converted once, which takes seconds, and kept; here that is
+done before anything is timed.
+
 Agreement is with one pass over a smaller volume in float32, nothing folded, at a size where that fits; rondel's tiles
 there are as small as they come. How memory grows with the volume is predict_memory.py's to say. BiaPy is not run: its
 networks are its own, so that weights cannot be the same.
@@ -35,14 +38,16 @@ SYSTEMS = {
     "imports": "imports and nothing else",
     "forward": "forward pass alone, data in memory",
     "rondel": "rondel",
+    "forward torch": "forward pass alone, torch",
+    "rondel torch": "rondel, torch",
     "rondel float32": "rondel, float32",
     "monai gaussian float32": "MONAI, gaussian, float32",
     "monai gaussian bfloat16": "MONAI, gaussian, bfloat16",
     "monai constant float32": "MONAI, constant, float32",
     "monai constant bfloat16": "MONAI, constant, bfloat16",
 }
-ONCE = ("monai constant float32", "monai constant bfloat16")
-"""Systems that run in the first turn only: their forward passes are those of gaussian."""
+ONCE = ("rondel float32", "monai constant float32", "monai constant bfloat16")
+"""Systems that run in the first turn only; MONAI's constant has the forward passes of gaussian."""
 
 
 def main() -> None:
@@ -109,13 +114,11 @@ def show_cost(turns: list[dict[str, dict]]) -> None:
         peak = statistics.median(turn[name]["gigabytes"] for turn in ran)
         ratios = [statistics.median(_net(turn, name, of) / _net(turn, "rondel", of) for turn in ran) for of in COSTS]
         print(f"{words:<36}{cpu:>8.1f}{wall:>8.1f}{peak:>9.2f}{ratios[0]:>14.2f}{ratios[1]:>15.2f}")
-    share = [statistics.median(_net(turn, "forward", of) / _net(turn, "rondel", of) for turn in turns) for of in COSTS]
-    print(f"rondel runs at {share[0]:.0%} (CPU), {share[1]:.0%} (wall) of the forward pass alone")
-    answer = turns[0]["rondel"]["answer"]
-    print(
-        f"{len(turns)} turns; rondel: {answer['device']}; {answer['tiles']} tiles that write {answer['tile']}",
-        flush=True,
-    )
+    for limit, name in (("forward", "rondel"), ("forward torch", "rondel torch")):
+        shares = [statistics.median(_net(turn, limit, of) / _net(turn, name, of) for turn in turns) for of in COSTS]
+        ran = turns[0][name]["answer"]
+        print(f"{ran['by']} is at {shares[0]:.0%} (CPU) and {shares[1]:.0%} (wall) of its forward pass alone")
+    print(f"{len(turns)} turns; {ran['tiles']} tiles that write {ran['tile']}", flush=True)
 
 
 COSTS = ("cpu", "wall")
@@ -147,6 +150,8 @@ def prepare(options: argparse.Namespace) -> dict[str, Any]:
     trained = _train(plan, Normalisation.of(record).apply(image[None]), truth - 1, options.steps)
     save_file(network.state(trained), options.folder / "weights.safetensors")
     (options.folder / "plan.json").write_text(json.dumps(plan.to_dict()))
+    for options.child in ("rondel", "rondel float32"):
+        _opened(options, options.size)  # converts the network
     return {"shares": [round(float(np.mean(truth == value)), 2) for value, _, _ in CLASSES]}
 
 
@@ -211,7 +216,8 @@ def rondel(options: argparse.Namespace) -> dict[str, Any]:
     predictor, record, volume, normalisation = _opened(options, options.size)
     maps, tiles = _planned(options, predictor, record)
     predict(volume, maps, predictor, normalisation, tiles=tiles, done=set(), record=lambda tile: None)
-    return {"device": predictor.device.name, "tiles": len(tiles), "tile": tiles[0].write.shape}
+    by = f"{predictor.backend.name}, {predictor.device.precision}, {predictor.device.name}"
+    return {"by": by, "tiles": len(tiles), "tile": tiles[0].write.shape}
 
 
 def forward(options: argparse.Namespace) -> dict[str, Any]:
@@ -320,11 +326,14 @@ def _opened(options: argparse.Namespace, size: int) -> tuple:
     from rondel.store.volume import open_volume
     from safetensors.numpy import load_file
 
-    precision = "float32" if options.child.endswith("float32") else "auto"
-    chosen = device.choose(PredictTable(precision=precision))
+    word = options.child.rpartition(" ")[2]
+    chosen = device.choose(PredictTable(device="cpu", precision="float32" if word == "float32" else "auto"))
     device.prepare(chosen)
+    backend = "torch" if word == "torch" else "auto"
     plan = network.NetworkPlan.from_dict(json.loads((options.folder / "plan.json").read_text()))
-    predictor = Predictor.load(plan, load_file(options.folder / "weights.safetensors"), chosen)
+    predictor = Predictor.load(
+        plan, load_file(options.folder / "weights.safetensors"), chosen, backend, options.folder / "cache"
+    )
     record = _record(options, size)
     return predictor, record, open_volume(record, options.folder), Normalisation.of(record)
 
