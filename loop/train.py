@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch.optim.adamw import adamw
 
 from ..store.atomic import write_bytes
+from ..store.box import ZYX
 from ..store.errors import Cancelled, TrainingError
 from ..store.settings import AugmentTable, LossTable, Settings, TrainTable
 from . import device as devices
@@ -134,6 +135,7 @@ def train(
 
     Raises TrainingError when the loss is no number, Cancelled after saving a checkpoint, OutOfMemoryError.
     """
+    device = replace(device, bfloat16=device.bfloat16 and not _garbled(plan.network, samples.patch, device))
     devices.prepare(device)
     run = _Run(plan, initial, device)
     run.resume(checkpoint)
@@ -158,6 +160,12 @@ def train(
 def _expected(plan: TrainPlan, step: int, seconds: float) -> int:
     """Say how many steps there will be: those planned, or as many as fit the time at the present pace."""
     return min(plan.steps, max(step, round(step * plan.train.within / seconds))) if plan.train.within else plan.steps
+
+
+def _garbled(network: NetworkPlan, patch: ZYX, device: Device) -> bool:
+    """Find 3-D convolutions over two sections: on a CPU their bfloat16 weight gradients were garbage now and then."""
+    depths = patch[0] // np.cumprod([stride[0] for stride in network.strides])
+    return device.type == "cpu" and network.dims == 3 and 2 in depths
 
 
 class _Run:

@@ -87,6 +87,14 @@ def train_for(stop: int, plan, samples, checkpoint, where) -> tuple[Trained, lis
     return train(plan, samples, None, checkpoint, report, cancelled, where), steps
 
 
+def test_patches_two_sections_deep_at_the_bottom_train_the_same_twice(tmp_path):
+    settings = make_settings(steps=8, network={"filters": [16, 32, 64, 128]}, rate=2e-3)
+    plan, samples = prepare(tmp_path, settings)
+    where = replace(CPU, bfloat16=True)
+    one, again = (train(plan, samples, None, tmp_path / n, lambda *_: None, lambda: False, where) for n in "ab")
+    assert same(one.arrays, again.arrays)
+
+
 def test_killed_at_random_steps_it_goes_on_to_the_same_weights(tmp_path):
     steps, dice = 24, random.Random(1)
     whole = run(tmp_path, make_settings(steps=steps), tmp_path / "whole")
