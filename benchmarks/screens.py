@@ -1,6 +1,6 @@
 """How fast do the screens start, how long may a key wait, and how many bytes does a preview take?
 
-    python benchmarks/screens.py [--runs 9]
+    python benchmarks/screens.py [--runs 9] [--keys 4]
 
 The screens run on pseudo terminals, on a project that lists 10,000 boxes. Starts are interleaved with those of a
 process that only imports Textual and of an empty Textual app, so that a busy moment hits all of them. Then a model is
@@ -136,6 +136,7 @@ class Shown:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=9, help="starts of each kind")
+    parser.add_argument("--keys", type=float, default=4.0, help="keys a second while a job computes")
     parser.add_argument("--app", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--control", help=argparse.SUPPRESS)
     words = parser.parse_args()
@@ -148,7 +149,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = make_project(Path(place))
         compare_starts(folder, words.runs)
-        measure_lag(folder, Path(place))
+        measure_lag(folder, Path(place), words.keys)
         count_bytes(folder)
 
 
@@ -210,13 +211,13 @@ def compare_starts(folder: Path, runs: int) -> None:
     print(f"importing Textual: {1000 * bare:.0f} ms from the start of Python")
 
 
-def measure_lag(folder: Path, place: Path) -> None:
+def measure_lag(folder: Path, place: Path, keys: float) -> None:
     """Print how long an event of the screens waits while a job computes, keys are pressed and boxes change."""
     shown = Shown(sys.executable, __file__, "--app", str(folder), str(place / "screens.json"))
     shown.until(DUE)
     control = subprocess.Popen([sys.executable, __file__, "--control", str(place / "control.json")])
     stages: list[tuple[float, str]] = []
-    with open_project(folder) as project, work(shown, folder):
+    with open_project(folder) as project, work(shown, folder, keys):
         job = jobs.start(project, "round", {})
         job = jobs.follow(project, job, lambda progress: stages.append((time.time(), progress.stage)))
         if job.state != JobState.DONE:
@@ -245,8 +246,8 @@ def spread(seconds: list[float]) -> str:
 
 
 @contextmanager
-def work(shown: Shown, folder: Path) -> Iterator[None]:
-    """Press a key ten times a second and change a box every second, from a thread, until the block ends."""
+def work(shown: Shown, folder: Path, keys: float) -> Iterator[None]:
+    """Press so many keys a second and change a box every second, from a thread, until the block ends."""
     ended = threading.Event()
 
     def run() -> None:
@@ -255,9 +256,9 @@ def work(shown: Shown, folder: Path) -> Iterator[None]:
                 if ended.is_set():
                     break
                 shown.press(KEYS[k % len(KEYS)])
-                if k % 10 == 0:
+                if k % max(1, round(keys)) == 0:
                     label_boxes.add_seconds(project.database, 2 + k % BOXES, 5.0)
-                until = time.monotonic() + 0.1
+                until = time.monotonic() + 1 / keys
                 while (left := until - time.monotonic()) > 0:
                     shown.read(left)
         shown.press(ESCAPE)
@@ -276,7 +277,7 @@ def count_bytes(folder: Path) -> None:
     """Print how many bytes a terminal is sent when the preview goes to the next slice."""
     for size in ((80, 24), (120, 40), (180, 50)):
         shown = Shown(sys.executable, "-c", SCREENS.format(str(folder)), size=size)
-        shown.until("label box")
+        shown.until("Preview")
         shown.press("p")
         shown.settle()
         sizes = []
