@@ -24,16 +24,6 @@ def room(rondel: Rondel, tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
     return folder
 
 
-@pytest.fixture
-def own(
-    rondel: Rondel, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    """The trained project "cells" for one test alone, which damages it."""
-    shutil.copytree(trained_project(rondel, tmp_path_factory), tmp_path / "own")
-    monkeypatch.chdir(tmp_path / "own")
-    return tmp_path / "own" / "cells"
-
-
 def make_bad_files(folder: Path) -> None:
     _, truth = blobs()
     np.save(folder / "truth.npy", truth)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from .doors import Rondel, rondel
-from .refusals import SPACED, own, refused, room
+from .doors import Rondel, cells, rondel
+from .refusals import SPACED, refused, room
 
-__all__ = ["own", "rondel", "room"]
+__all__ = ["cells", "rondel", "room"]
 
 HALVES = ("--region", ":,0:32,:", "--score-region", ":,32:64,:")
 SMALL = ("--rounds", "1", "--boxes", "2", "--seeds", "1", "--out", "curves")
@@ -171,11 +171,11 @@ def test_bad_input_is_one_line_and_writes_nothing(rondel: Rondel, room: Path, wo
     refused(rondel, room, ("-p", "cells", *words), code, says)
 
 
-def test_a_failed_quick_keeps_what_was_in_the_folder(rondel: Rondel, own: Path) -> None:
-    (own.parent / "models").mkdir()
-    (own.parent / "models" / "mine.txt").write_text("mine")
-    (own.parent / "cut.tif").write_bytes(b"II")
-    refused(rondel, own.parent, ("-p", ".", "quick", "cut.tif", "--classes", "a,b", *SPACED), 3, "cut.tif")
+def test_a_failed_quick_keeps_what_was_in_the_folder(rondel: Rondel, cells: Path) -> None:
+    (cells.parent / "models").mkdir()
+    (cells.parent / "models" / "mine.txt").write_text("mine")
+    (cells.parent / "cut.tif").write_bytes(b"II")
+    refused(rondel, cells.parent, ("-p", ".", "quick", "cut.tif", "--classes", "a,b", *SPACED), 3, "cut.tif")
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ import pytest
 from rondel.store import locks
 from rondel.store.project import open_project
 
-from .doors import Ran, Rondel, contents, rondel, rows
-from .refusals import SPACED, check, own, refused, room
+from .doors import Ran, Rondel, cells, contents, rondel, rows
+from .refusals import SPACED, check, refused, room
 
-__all__ = ["own", "rondel", "room"]
+__all__ = ["cells", "rondel", "room"]
 
 
 def append(text: str) -> Callable[[Path], object]:
@@ -78,70 +78,72 @@ PROJECTS = {
 
 
 @pytest.mark.parametrize("harm, code, says", PROJECTS.values(), ids=PROJECTS)
-def test_a_damaged_project_is_refused_by_every_verb(rondel: Rondel, own: Path, harm, code: int, says: str) -> None:
-    harm(own)
+def test_a_damaged_project_is_refused_by_every_verb(rondel: Rondel, cells: Path, harm, code: int, says: str) -> None:
+    harm(cells)
     np.save("box.npy", np.ones((12, 16, 16), np.uint8))
-    before = contents(own)
+    before = contents(cells)
     for words in (("status",), ("boxes",), ("round",), ("label", 6, "--from", "box.npy"), ("models", "use", 1)):
-        check(rondel("-p", own, *words), code, says)
-    assert contents(own) == before
-    assert list(own.glob("project.db.*")) == []
+        check(rondel("-p", cells, *words), code, says)
+    assert contents(cells) == before
+    assert list(cells.glob("project.db.*")) == []
 
 
 @pytest.mark.parametrize("name, at", [("weights.safetensors", -9), ("weights.safetensors", 4), ("model.json", 0)])
-def test_a_tampered_model_is_never_used(rondel: Rondel, own: Path, name: str, at: int) -> None:
-    flip(f"models/0001/{name}", at)(own)
-    before = rows(own)
-    check(rondel("-p", own, "models", "use", 1), 3, "model 1")
-    assert rows(own) == before
+def test_a_tampered_model_is_never_used(rondel: Rondel, cells: Path, name: str, at: int) -> None:
+    flip(f"models/0001/{name}", at)(cells)
+    before = rows(cells)
+    check(rondel("-p", cells, "models", "use", 1), 3, "model 1")
+    assert rows(cells) == before
 
 
-def test_a_tampered_model_predicts_nothing(rondel: Rondel, own: Path) -> None:
-    flip("models/0001/weights.safetensors", -9)(own)
-    shutil.rmtree(own / "maps")
-    before = rows(own)
-    check(rondel("-p", own, "predict"), 3, "weights of model 1.*restore")
-    assert rows(own) == before and not (own / "maps").exists()
+def test_a_tampered_model_predicts_nothing(rondel: Rondel, cells: Path) -> None:
+    flip("models/0001/weights.safetensors", -9)(cells)
+    shutil.rmtree(cells / "maps")
+    before = rows(cells)
+    check(rondel("-p", cells, "predict"), 3, "weights of model 1.*restore")
+    assert rows(cells) == before and not (cells / "maps").exists()
 
 
-def test_a_volume_that_was_not_predicted_is_not_exported(rondel: Rondel, own: Path) -> None:
-    rondel.ok("-p", own, "add", "scan.npy", "--name", "second", *SPACED)
-    refused(rondel, own.parent, ("-p", own, "export", "second", "new.tif"), 2, "not complete.*rondel predict second")
+def test_a_volume_that_was_not_predicted_is_not_exported(rondel: Rondel, cells: Path) -> None:
+    rondel.ok("-p", cells, "add", "scan.npy", "--name", "second", *SPACED)
+    refused(
+        rondel, cells.parent, ("-p", cells, "export", "second", "new.tif"), 2, "not complete.*rondel predict second"
+    )
 
 
-def test_probabilities_that_were_not_kept_are_not_exported(rondel: Rondel, own: Path) -> None:
-    with open_project(own) as project, project.database.transaction() as connection:
+def test_probabilities_that_were_not_kept_are_not_exported(rondel: Rondel, cells: Path) -> None:
+    with open_project(cells) as project, project.database.transaction() as connection:
         connection.execute("UPDATE tile SET probabilities = 0")
-    words = ("-p", own, "export", "scan", "new.tif", "--what", "probabilities")
-    refused(rondel, own.parent, words, 2, "not complete.*--probabilities")
+    words = ("-p", cells, "export", "scan", "new.tif", "--what", "probabilities")
+    refused(rondel, cells.parent, words, 2, "not complete.*--probabilities")
 
 
-def test_a_lost_image_is_named(rondel: Rondel, own: Path) -> None:
-    shutil.rmtree(own / "volumes" / "scan.ome.zarr")
+def test_a_lost_image_is_named(rondel: Rondel, cells: Path) -> None:
+    shutil.rmtree(cells / "volumes" / "scan.ome.zarr")
     for verb in ("info", "predict"):
-        check(rondel("-p", own, verb, "scan"), 3, "scan.ome.zarr does not exist")
+        check(rondel("-p", cells, verb, "scan"), 3, "scan.ome.zarr does not exist")
 
 
-def test_a_lost_log_is_named(rondel: Rondel, own: Path) -> None:
-    (own / "jobs" / "0001.log").unlink()
-    check(rondel("-p", own, "jobs", "log", 1), 2, "log of job 1 is gone")
+def test_a_lost_log_is_named(rondel: Rondel, cells: Path) -> None:
+    (cells / "jobs" / "0001.log").unlink()
+    check(rondel("-p", cells, "jobs", "log", 1), 2, "log of job 1 is gone")
 
 
-def test_while_labels_are_locked_nothing_is_labelled(rondel: Rondel, own: Path) -> None:
+def test_while_labels_are_locked_nothing_is_labelled(rondel: Rondel, cells: Path) -> None:
     np.save("box.npy", np.ones((12, 16, 16), np.uint8))
-    before = rows(own)
-    with locks.hold(own / locks.LABELS, "a page", 1):
-        ran = rondel("-p", own, "label", 6, "--from", "box.npy")
+    before = rows(cells)
+    with locks.hold(cells / locks.LABELS, "a page", 1):
+        ran = rondel("-p", cells, "label", 6, "--from", "box.npy")
     check(ran, 4, f"labels.lock is held by a page .pid {os.getpid()} on {re.escape(socket.gethostname())}")
-    assert rows(own) == before
+    assert rows(cells) == before
 
 
-def test_while_something_computes_no_round_starts(rondel: Rondel, own: Path) -> None:
-    before = rows(own)
-    with locks.hold(own / locks.COMPUTE, "job 7 (round)", 1):
+def test_while_something_computes_no_round_starts(rondel: Rondel, cells: Path) -> None:
+    before = rows(cells)
+    with locks.hold(cells / locks.COMPUTE, "job 7 (round)", 1):
         for words in (("predict",), ("train",), ("boxes", "propose")):
-            check(rondel("-p", own, *words), 4, f"held by job 7 .round. .pid {os.getpid()} on {socket.gethostname()}")
-    assert rows(own) == before
+            check(rondel("-p", cells, *words), 4, f"held by job 7 .round. .pid {os.getpid()} on {socket.gethostname()}")
+    assert rows(cells) == before
 
 
 def test_errors_of_the_program_as_it_is_installed(room: Path) -> None:
