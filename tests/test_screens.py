@@ -365,7 +365,7 @@ def test_space_trains_the_next_model_and_proposes_the_next_boxes(tmp_path: Path)
         assert not app.snapshot.running
         await pilot.press("y")
         await until(pilot, lambda: app.snapshot.running)
-        assert "while job" in text_of(app)
+        assert "meanwhile (" in text_of(app)
         await until(pilot, lambda: app.snapshot.champion)
         await until(pilot, lambda: not app.snapshot.running and app.snapshot.round.number == 2)
         assert "model 1: Dice" in text_of(app) and "Boxes of round 2" in text_of(app)
