@@ -5,7 +5,8 @@
 A volume of 160x160x160, cut from fib25_medulla or made up where that is not there, gets 4 test boxes and 24 train
 boxes of 32x32x32: 16 in round 1, from which the parent model comes, and 8 in round 2. Then `rondel round` is timed on
 copies of the project until it has printed the boxes that come next. The settings are the defaults but for [train]
-within (and [rank] within, where asked for), which a person sets who does not want to wait; 0 takes a limit away.
+within (and [rank] within, where asked for), which a person sets who does not want to wait; 0 takes a limit away. The
+gate lets every model pass: one that does not become the champion predicts nothing, and its round takes less.
 """
 
 import argparse
@@ -78,6 +79,7 @@ def prepare(folder: Path, options: argparse.Namespace) -> Path:
     answer(project, folder / "truth.npy")
     rondel(project, "config", "train.within", options.train_within)
     rondel(project, "config", "rank.within", options.within)
+    rondel(project, "config", "gate.drop", "1")
     return project
 
 
@@ -112,13 +114,15 @@ class Timed:
     """Processor seconds of the job until now."""
     gigabytes: float = 0.0
     """Peak resident memory of the job."""
+    dice: tuple[float | None, ...] = ()
+    """Mean test Dice of the parent and of the new model."""
     steps: int = 0
     boxes: int = 0
 
 
 def timed_round(parent: Path, folder: Path) -> Timed:
     """Run the round that is due in a copy of the project, looking at the job's progress all the while."""
-    from rondel.store import job_rows, label_boxes, models
+    from rondel.store import job_rows, label_boxes, ledger, models
     from rondel.store.project import open_project
     from rondel.store.records import Purpose, State
 
@@ -141,7 +145,11 @@ def timed_round(parent: Path, folder: Path) -> Timed:
         found.total = time.time() - began
         if verb.returncode:
             raise SystemExit(f"rondel round ended with {verb.returncode}")
-        found.steps = models.models(project.database)[-1].steps
+        model = models.champion(project.database)
+        assert model and model.parent, "the new model is the champion"
+        found.steps = model.steps
+        scores = (ledger.scores(project.database, number) for number in (model.parent, model.number))
+        found.dice = tuple(ledger.mean_dice(one) for one in scores)
         found.boxes = len(label_boxes.select(project.database, state=[State.PROPOSED], purpose=Purpose.TRAIN))
     marks = [*seen.values(), (began + found.total, found.processor)]
     for (stage, (at, spent)), (then, total) in zip(seen.items(), marks[1:]):
@@ -175,6 +183,7 @@ def tell(found: list[Timed], source: str, options: argparse.Namespace) -> None:
         statistics.median(getattr(f, name) for f in found) for name in ("processor", "gigabytes", "steps")
     )
     print(f"job: {processor:.1f} CPU s, peak memory {gigabytes:.2f} GB; {steps} steps; {found[0].boxes} boxes proposed")
+    print(f"mean Dice on the test boxes, parent and new model: {[f.dice for f in found]}")
 
 
 if __name__ == "__main__":
