@@ -59,6 +59,7 @@ def main() -> None:
         options.folder = Path(folder)
         made = fresh("prepare", options)["answer"]
         print(f"{options.size}^3 uint8, {options.dims}-D network, shares of classes {made['shares']}", flush=True)
+        fresh("imports", options)  # reads the libraries from the disk, once for all
         turns = []
         for turn in range(options.repeats):
             systems = [name for name in SYSTEMS if turn == 0 or name not in ONCE]

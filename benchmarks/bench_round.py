@@ -28,6 +28,7 @@ FIRST, SECOND = 16, 8
 """Train boxes of the round that gives the parent, and those labelled since."""
 QUICK = {"boxes.per_round": "3", "test.boxes": "2", "boxes.shape": "16,16,16", "network.filters": "4,8,8"}
 POLL_SECONDS = 0.02
+"""How often the job is looked at, a process of its own: stages are timed to within this."""
 CLASSES = "interior,membrane"
 
 

@@ -19,6 +19,7 @@ from ..store.records import ENDED, Job, JobState, Progress
 LIGHT = ("import", "export")
 """Kinds that do not compute, and so run beside a compute job."""
 POLL_SECONDS = 0.1
+"""How often a job of another process is looked at: SQLite tells nobody of its commits."""
 START_SECONDS = 30.0
 
 

@@ -60,5 +60,5 @@ def corrections(truth: np.ndarray, predicted: np.ndarray | None) -> int:
             continue
         for section in wrong & (truth == value):
             if section.any():
-                patches += int(label(section, connectivity=1, return_num=True)[1])  # type: ignore[index]
+                patches += int(np.max(label(section, connectivity=1)))
     return patches

@@ -179,7 +179,9 @@ def _explain(error: ValidationError, source: str) -> tuple[str, str]:
     if first["type"] == "extra_forbidden":
         return _unknown(place, _known(first["loc"][:-1]), source)
     found = f", found {first['input']!r}" if not isinstance(first["input"], dict) else ""
-    said = _SAID.get(first["type"]) or first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    said = _SAID.get(first["type"]) or first["msg"].removeprefix("Value error, ").replace(
+        "Input should be ", "must be ", 1
+    )
     return (
         f"{source}: {place or 'settings'}: {said}{found}",
         "'rondel config' lists every setting with its default",

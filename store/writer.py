@@ -127,7 +127,7 @@ class Sender:
                     return
             if time.monotonic() > deadline:
                 raise LockedError(f"edit {last} is not applied yet", "the server is busy; run the verb again")
-            time.sleep(0.02)
+            time.sleep(0.02)  # another process applies it, and SQLite tells nobody of its commits
 
     def _do(self, operation: str, **arguments: Any) -> Any:
         if operation == "write":
@@ -151,7 +151,7 @@ class Sender:
                         f"the server of this project does not answer: {error}",
                         "'rondel stop' stops it; then run the verb again",
                     ) from error
-                time.sleep(0.05)
+                time.sleep(0.05)  # a server that starts or stops tells nobody; it is tried again until the deadline
         return read_answer(*heard)
 
     def _is_done(self, box: int) -> bool:

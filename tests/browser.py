@@ -337,3 +337,11 @@ class Screen:
     def set(self, **settings: Any) -> None:
         """Set the tool up: radius, value, flat, only, unlabelled, above."""
         self.ask("(given) => { Object.assign(rondel.tools, given); rondel.refresh(); }", settings)
+
+
+@pytest.fixture
+def screen(chromium, server: Server) -> Screen:
+    """A page that shows the first box, with the middle of it in view."""
+    screen = Screen(chromium, server, box=server.painted.ids[0]).ready()
+    screen.go((20, 24, 32))
+    return screen

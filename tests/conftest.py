@@ -17,7 +17,7 @@ from rondel.store.edits import Stroke  # noqa: E402
 from rondel.store.project import Project  # noqa: E402
 from rondel.store.records import EditKind, LabelBox, Purpose, State, VolumeRecord  # noqa: E402
 
-from .browser import chromium, server, shared_server  # noqa: E402, F401
+from .browser import chromium, screen, server, shared_server  # noqa: E402, F401
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 

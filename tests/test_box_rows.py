@@ -75,7 +75,9 @@ def test_the_volume_is_named_only_where_there_are_several(state) -> None:
 
 def test_a_row_says_state_place_and_reason(state) -> None:
     chosen = columns(state, list(state.boxes), 200)
-    row = dict(zip([c.name for c in chosen], [cell.plain for cell in cells(state.box(2), state, chosen)]))  # type: ignore[arg-type]
+    box = state.box(2)
+    assert box
+    row = {column.name: cell.plain for column, cell in zip(chosen, cells(box, state, chosen))}
     assert row["state"] == "◐ open" and row["box"] == "    2" and row["use"] == "train"
     assert row["place"] == "   0    0  180" and heading(chosen[3], state) == "z y x, nm"
     assert row["who"] == "person1" and row["why it was proposed"] == "reason 1"

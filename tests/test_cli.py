@@ -16,7 +16,7 @@ import pytest
 import tifffile
 import typer
 import zarr
-from rondel.store import labels, project, serving
+from rondel.store import labels, ngff, project, serving
 from rondel.store.maps import Maps
 from rondel.tui import learning
 from rondel.tui.cli import app
@@ -201,9 +201,8 @@ def test_a_volume_is_predicted_once_and_exported(rondel: Rondel, cells: Path) ->
         rondel.ok("-p", cells, "export", "scan", f"{what}.tif", "--what", what)
         planes = array.swapaxes(0, 1) if what == "probabilities" else array  # OME-TIFF keeps channels within sections
         assert np.array_equal(tifffile.imread(f"{what}.tif"), planes)
-        image = zarr.open_group(f"{what}.ome.zarr", mode="r")
-        path = image.attrs["ome"]["multiscales"][0]["datasets"][0]["path"]  # type: ignore[index, call-overload]
-        assert np.array_equal(np.asarray(image[str(path)]), array)
+        finest = ngff.read_metadata(f"{what}.ome.zarr").levels[0].path
+        assert np.array_equal(np.asarray(zarr.open_array(f"{what}.ome.zarr/{finest}", mode="r")), array)
 
 
 def test_simulate_leaves_a_curve_and_the_named_project_as_it_was(rondel: Rondel, cells: Path) -> None:

@@ -264,7 +264,7 @@ def alone(workers: dict[str, Any]) -> Iterator[str]:
     """Run a scheduler and workers in this process; gives the scheduler's address."""
     options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with SpecCluster(workers, {"cls": Scheduler, "options": options}) as found:
-        yield found.scheduler.address  # type: ignore[union-attr]
+        yield found.scheduler.address  # type: ignore[union-attr]  # distributed declares it as None at first
 
 
 def test_one_that_waits_for_workers_can_be_stopped():

@@ -12,13 +12,6 @@ from .browser import PATIENCE, Screen, Server
 ON = "(id) => rondel.sync.head.id !== id && rondel.sync.mirror?.ready"
 
 
-@pytest.fixture
-def screen(chromium, server: Server) -> Screen:
-    screen = Screen(chromium, server, box=server.painted.ids[0]).ready()
-    screen.go((20, 24, 32))
-    return screen
-
-
 def test_a_box_is_held_while_its_page_is_open_and_given_up_with_the_tab(screen: Screen):
     here, folder = screen.shown, screen.server.folder
     assert here in serving.boxes_on_pages(folder)

@@ -3,17 +3,9 @@
 import time
 
 import numpy as np
-import pytest
 from rondel.store.records import State
 
 from .browser import CHUNKS, REFETCH, VIEW, Screen, Server
-
-
-@pytest.fixture
-def screen(chromium, server: Server) -> Screen:
-    screen = Screen(chromium, server, box=server.painted.ids[0]).ready()
-    screen.go((20, 24, 32))
-    return screen
 
 
 def test_lost_connection_is_said_once_and_by_us(screen: Screen):

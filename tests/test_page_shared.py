@@ -16,13 +16,6 @@ from .painted_project import BOXES
 CUTS = 30
 
 
-@pytest.fixture
-def screen(chromium, server: Server) -> Screen:
-    screen = Screen(chromium, server, box=server.painted.ids[0]).ready()
-    screen.go((20, 24, 32))
-    return screen
-
-
 def port(server: Server) -> int:
     found = serving.load(server.folder)
     assert found

@@ -5,7 +5,7 @@ import itertools
 import pytest
 from rondel.store.records import State
 
-from .browser import Screen, Server
+from .browser import Screen
 
 KINDS = ("viewer-top-row", "layer-panel", "data-panel-layout-controls", "panel", "side-panel")
 CONTROLS = ", ".join(f".neuroglancer-{kind}" for kind in KINDS)
@@ -23,13 +23,6 @@ CUT = """[...document.querySelectorAll("#rondel-strip button")]
   .filter((b) => b.offsetParent && b.scrollWidth > b.clientWidth).map((b) => b.textContent)"""
 ENTRIES = """import("./keys.js").then(({ ACTIONS, FREE, TOOLS, shown }) =>
   [...TOOLS, ...ACTIONS, ...FREE].map((entry) => [entry.says, shown(entry.key)]))"""
-
-
-@pytest.fixture
-def screen(chromium, server: Server) -> Screen:
-    screen = Screen(chromium, server, box=server.painted.ids[0]).ready()
-    screen.go((20, 24, 32))
-    return screen
 
 
 def overlapping(screen: Screen) -> list:
