@@ -200,7 +200,7 @@ class TrainTable(Table):
     weight_decay: float = Field(default=1e-2, ge=0, le=1)
     """Weight decay of AdamW."""
     ema: float = Field(default=0.9, ge=0, lt=1)
-    """Decay of the moving average of weights and batch-norm buffers that becomes the model; 0 turns it off."""
+    """Decay of the moving average of weights that becomes the model; 0 turns it off."""
     new_share: Share = 0.5
     """Share of patches from boxes labelled since the parent model; the others replay older boxes."""
     rare_share: Share = 0.5

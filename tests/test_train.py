@@ -195,11 +195,29 @@ def test_more_labels_take_more_steps_up_to_four_times(tmp_path):
 
 def test_the_average_is_not_the_last_step_and_can_be_turned_off(tmp_path):
     averaged, last = (run(tmp_path, make_settings(ema=e), tmp_path / str(e)).arrays for e in (0.9, 0.0))
-    weights = "input_block.conv1.conv.weight", "input_block.norm1.running_mean"
-    saved = safetensors.numpy.load_file(tmp_path / "0.0")
-    for name in weights:
-        assert not np.array_equal(averaged[name], last[name])
-        assert np.array_equal(last[name], saved[f"weights/{name}"])
+    name, saved = "input_block.conv1.conv.weight", safetensors.numpy.load_file(tmp_path / "0.0")
+    assert not np.array_equal(averaged[name], last[name])
+    assert np.array_equal(last[name], saved[f"weights/{name}"])
+
+
+def test_batch_norm_statistics_are_those_of_the_averaged_weights(tmp_path):
+    plan, samples = prepare(tmp_path, make_settings())
+    found = train(plan, samples, None, tmp_path / "c", lambda *_: None, lambda: False, CPU)
+    made = network.build(plan.network, 0)
+    network.load_state(made, found.arrays)
+    first = made.get_submodule("input_block.conv1")
+    with torch.inference_mode():
+        batches = [samples.batch(plan.steps + n).images for n in range(train_module.CALIBRATION)]
+        means = torch.stack([first(torch.from_numpy(images)).mean((0, 2, 3, 4)) for images in batches])
+    np.testing.assert_allclose(found.arrays["input_block.norm1.running_mean"], means.mean(0), rtol=1e-3, atol=1e-5)
+
+
+def test_after_few_warm_steps_nothing_is_left_of_the_parents_statistics(tmp_path):
+    settings = make_settings(steps=2)
+    parent = run(tmp_path, settings, tmp_path / "a").arrays
+    odd = {name: a * 100 if name.endswith("running_var") else a for name, a in parent.items()}
+    one, other = (run(tmp_path, settings, tmp_path / n, p, "sha").arrays for n, p in (("b", parent), ("c", odd)))
+    assert same(one, other)
 
 
 def test_class_weights_reach_the_training(tmp_path):
