@@ -63,7 +63,7 @@ def main() -> None:
         turns = []
         for turn in range(options.repeats):
             systems = [name for name in SYSTEMS if turn == 0 or name not in ONCE]
-            turns.append({name: fresh(name, options) for name in systems})
+            turns.append({name: told(name, options) for name in systems})
         show_cost(turns)
         show_agreement(fresh("agreement", options)["answer"], options)
 
@@ -88,6 +88,13 @@ def _options() -> argparse.Namespace:
             setattr(options, name, value)
     options.repeats = options.repeats or (3 if options.size < 512 else 1)
     return options
+
+
+def told(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Run one system and say what it took, for whoever waits; see `fresh`."""
+    ran = fresh(name, options)
+    print(f"  {SYSTEMS[name]}: {ran['cpu']:.1f} CPU s, {ran['wall']:.1f} s", file=sys.stderr, flush=True)
+    return ran
 
 
 def fresh(name: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -173,12 +173,13 @@ _OPENING, _COMPUTING = threading.Lock(), threading.Lock()
 
 
 def compute_tile(plan: Plan, tile: Tile) -> Answer:
-    """Compute one tile in a worker, which reads while it computes another."""
+    """Compute one tile in a worker, which reads and writes while it computes another."""
     with _OPENING:
         steps = _opened(plan)
     image = steps.read(tile)
     with _COMPUTING:
-        return steps.compute(tile, image)
+        write = steps.compute(tile, image)
+    return write()
 
 
 @functools.lru_cache(maxsize=1)

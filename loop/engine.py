@@ -1,7 +1,7 @@
 """Who runs the tiles? An engine has them read, computed and recorded; here one after the other in this process."""
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,15 +18,19 @@ class Answer(NamedTuple):
     """Whether its image was one value throughout, so that the answer to an equal tile could be taken again."""
 
 
+Write = Callable[[], Answer]
+"""Writes a tile's voxels, all of them on disk on return, and returns what is to be kept beside."""
+
+
 class Steps(Protocol):
-    """What is done with a tile, by whoever has opened what that takes."""
+    """What is done with a tile, by whoever has opened what that takes. Tiles are computed one at a time."""
 
     def read(self, tile: Tile, /) -> np.ndarray:
-        """Read the tile's image; may run beside `compute`."""
+        """Read the tile's image; may run while another tile is computed."""
         ...
 
-    def compute(self, tile: Tile, image: np.ndarray, /) -> Answer:
-        """Compute the tile and write its voxels, all of it on disk on return; returns what is to be kept beside."""
+    def compute(self, tile: Tile, image: np.ndarray, /) -> Write:
+        """Compute the tile; returns what is left to do, which may run while another tile is computed."""
         ...
 
 
@@ -37,7 +41,7 @@ class Plan(Protocol):
 
 
 Record = Callable[[Tile, Answer], None]
-"""Keeps a tile's bins and records it as done; called in the process that runs the engine, one call at a time."""
+"""Keeps a tile's bins and records it as done; called by the thread that runs the engine."""
 
 
 class Engine(Protocol):
@@ -51,21 +55,37 @@ class Engine(Protocol):
 
 
 class Serial:
-    """One tile at a time; the next tile's image is read meanwhile, so at most two images are in memory."""
+    """One tile at a time; meanwhile the tile before is written and the next one read, so that memory holds three."""
 
     def run(self, tiles: Iterable[Tile], plan: Plan, record: Record, cancelled: Callable[[], bool]) -> None:
         queue, steps = iter(tiles), plan.open()
-        with ThreadPoolExecutor(1, thread_name_prefix="read-tile") as reader:
+        written: list[tuple[Tile, Future[Answer]]] = []
+
+        def settle() -> None:
+            while written:
+                tile, answer = written.pop()
+                record(tile, answer.result())
+
+        with _thread("read-tile") as reader, _thread("write-tile") as writer:
             tile = next(queue, None)
             coming = reader.submit(steps.read, tile) if tile else None
-            while tile and coming:
-                if cancelled():
-                    coming.cancel()
-                    raise Cancelled("stopped between tiles", "run it again to go on")
-                image, following = coming.result(), next(queue, None)
-                coming = reader.submit(steps.read, following) if following else None
-                record(tile, steps.compute(tile, image))
-                tile = following
+            try:
+                while tile and coming:
+                    if cancelled():
+                        coming.cancel()
+                        raise Cancelled("stopped between tiles", "run it again to go on")
+                    image, following = coming.result(), next(queue, None)
+                    coming = reader.submit(steps.read, following) if following else None
+                    write = steps.compute(tile, image)
+                    settle()
+                    written.append((tile, writer.submit(write)))
+                    tile = following
+            finally:
+                settle()
+
+
+def _thread(name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix=name)
 
 
 def undone(tiles: Sequence[Tile], done: set[Box], bins: ZYX) -> list[Tile]:

@@ -5,6 +5,7 @@ come label values, uncertainty and bins while they are still on the device. Tile
 strides and reach as far as it sees give what one pass over the whole volume gives, to rounding.
 """
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ from . import compiled
 from . import device as devices
 from .compiled import Backend
 from .device import Device
-from .engine import Answer, Engine, Plan, Serial, undone
+from .engine import Answer, Engine, Plan, Serial, Write, undone
 from .network import NetworkPlan, build, fold, load_state
 from .normalise import Normalisation
 from .uncertainty import summarise
@@ -66,7 +67,8 @@ class Predictor:
     @torch.inference_mode()
     def forward(self, image: np.ndarray, normalisation: Normalisation) -> tuple[torch.Tensor, torch.Tensor]:
         """Return probabilities (K, Z, Y, X) and the normalised image (C, Z, Y, X), float32, on the device."""
-        scaled = normalisation.apply_(torch.from_numpy(image.astype(np.float32)).to(self.device.type))
+        stored = torch.from_numpy(image).to(self.device.type)  # as it is stored: a quarter of the bytes
+        scaled = normalisation.apply_(stored.to(torch.float32, copy=True))
         with devices.autocast(self.device):
             logits = self.network(scaled[None].contiguous(memory_format=torch.channels_last_3d))
         probabilities = logits.float().softmax(1)[0]
@@ -103,7 +105,7 @@ class Opened:
     def read(self, tile: Tile) -> np.ndarray:
         return self.volume.read_reflected(tile.read)
 
-    def compute(self, tile: Tile, image: np.ndarray) -> Answer:
+    def compute(self, tile: Tile, image: np.ndarray) -> Write:
         blank = _blank(image)
         key = (blank, image.shape, tile.inner)
         known = self._blanks.pop(key, None) if blank else None
@@ -112,8 +114,11 @@ class Opened:
             self._blanks[key] = found
             for oldest in list(self._blanks)[:-BLANKS]:
                 del self._blanks[oldest]
+        return functools.partial(self._write, tile, found, bool(blank))
+
+    def _write(self, tile: Tile, found: Output, blank: bool) -> Answer:
         self.maps.write_tile(tile.write, found.classes, found.uncertainty, None, found.probabilities)
-        return Answer(found.bins, bool(blank))
+        return Answer(found.bins, blank)
 
     def _compute(self, tile: Tile, image: np.ndarray) -> Output:
         devices.prepare(self.predictor.device)  # torch counts the threads of each thread that computes

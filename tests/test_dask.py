@@ -23,7 +23,7 @@ import torch
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker, get_worker
 from rondel.loop import cluster, jobs, mapping
 from rondel.loop.cluster import Dask, connected
-from rondel.loop.engine import Answer
+from rondel.loop.engine import Answer, Write
 from rondel.store import ledger, settings_file
 from rondel.store.box import Tile
 from rondel.store.errors import Cancelled, RondelError, UsageError
@@ -147,7 +147,7 @@ def test_workers_killed_in_the_middle_lose_nothing_and_double_nothing(serial, da
 class Deadly(Logged):
     """Steps that take their process along."""
 
-    def compute(self, tile: Tile, image: np.ndarray) -> Answer:
+    def compute(self, tile: Tile, image: np.ndarray) -> Write:
         if tile.write.start[0] == self.failing:
             os._exit(1)
         return Logged.compute(self, tile, image)
@@ -294,7 +294,7 @@ def test_a_worker_without_this_program_is_an_error_in_one_line(tmp_path):
 class Named(Logged):
     """Steps that write down whose they are."""
 
-    def compute(self, tile: Tile, image: np.ndarray) -> Answer:
+    def compute(self, tile: Tile, image: np.ndarray) -> Write:
         self.step(str(get_worker().name), tile)
         return Logged.compute(self, tile, image)
 

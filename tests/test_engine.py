@@ -1,13 +1,15 @@
 """What every engine keeps to, and what is the serial one's own."""
 
-from dataclasses import dataclass
+import functools
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rondel.loop.engine import Answer, Engine, Serial
+from rondel.loop.engine import Answer, Engine, Serial, Write
 from rondel.store.box import Box, Tile
-from rondel.store.errors import Cancelled, SpaceError
+from rondel.store.errors import Cancelled, ModelError, SpaceError
 
 COUNT = 12
 TILES = [Tile(box, box) for box in (Box((z, 0, 0), (z + 1, 4, 4)) for z in range(COUNT))]
@@ -19,6 +21,7 @@ class Logged:
 
     path: Path
     failing: int = -1
+    full: int = -1
 
     def open(self) -> "Logged":
         return self
@@ -27,11 +30,17 @@ class Logged:
         self.step("read", tile)
         return np.full(1, tile.write.start[0])
 
-    def compute(self, tile: Tile, image: np.ndarray) -> Answer:
+    def compute(self, tile: Tile, image: np.ndarray) -> Write:
         assert image[0] == tile.write.start[0]
         self.step("compute", tile)
         if tile.write.start[0] == self.failing:
+            raise ModelError("the model answers with values that are no numbers")
+        return functools.partial(self.write, tile, image)
+
+    def write(self, tile: Tile, image: np.ndarray) -> Answer:
+        if tile.write.start[0] == self.full:
             raise SpaceError("the disk is full", "free space")
+        self.step("write", tile)
         return Answer(image + 100)
 
     def step(self, name: str, tile: Tile) -> None:
@@ -44,6 +53,24 @@ class Logged:
 
     def of(self, step: str) -> list[int]:
         return [z for name, z in self.log() if name == step]
+
+
+@dataclass(frozen=True)
+class Meeting(Logged):
+    """Steps of which each computation ends only once the tile before is being written."""
+
+    begun: list[threading.Event] = field(default_factory=lambda: [threading.Event() for _ in TILES])
+    met: list[int] = field(default_factory=list)
+
+    def compute(self, tile: Tile, image: np.ndarray) -> Write:
+        before = tile.write.start[0] - 1
+        if before >= 0 and self.begun[before].wait(20):
+            self.met.append(before)
+        return super().compute(tile, image)
+
+    def write(self, tile: Tile, image: np.ndarray) -> Answer:
+        self.begun[tile.write.start[0]].set()
+        return super().write(tile, image)
 
 
 class EngineTests:
@@ -64,12 +91,12 @@ class EngineTests:
 
         engine.run(iter(tiles), steps, record, cancelled)
 
-    def test_every_tile_is_read_computed_and_recorded_once_and_in_this_order(self, engine, steps):
+    def test_every_tile_is_read_computed_written_and_recorded_once_and_in_this_order(self, engine, steps):
         self.run(engine, steps)
         log = steps.log()
         assert sorted(steps.of("record")) == list(range(COUNT))
         for z in range(COUNT):
-            assert [name for name, tile in log if tile == z] == ["read", "compute", "record"]
+            assert [name for name, tile in log if tile == z] == ["read", "compute", "write", "record"]
 
     def test_no_tiles_is_no_work(self, engine, steps):
         self.run(engine, steps, tiles=[])
@@ -83,10 +110,18 @@ class EngineTests:
 
     def test_a_failing_tile_is_not_recorded_and_ends_the_run(self, engine, steps):
         failing = Logged(steps.path, failing=2)
-        with pytest.raises(SpaceError, match="the disk is full; free space"):
+        with pytest.raises(ModelError, match="no numbers"):
             self.run(engine, failing)
         assert 2 not in failing.of("record")
         assert len(failing.of("read")) < COUNT
+        assert sorted(failing.of("write")) == sorted(failing.of("record"))
+
+    def test_a_tile_that_cannot_be_written_is_not_recorded_and_ends_the_run(self, engine, steps):
+        full = Logged(steps.path, full=2)
+        with pytest.raises(SpaceError, match="the disk is full; free space"):
+            self.run(engine, full)
+        assert 2 not in full.of("record")
+        assert len(full.of("read")) < COUNT
 
     def test_tiles_that_are_drawn_while_others_are_computed_are_not_drawn_all_at_once(self, engine, steps):
         drawn = []
@@ -107,12 +142,17 @@ class TestSerial(EngineTests):
 
     def test_cancelling_ends_after_the_tile_that_is_computed(self, engine, steps):
         with pytest.raises(Cancelled):
-            self.run(engine, steps, cancelled=lambda: len(steps.of("record")) == 2)
+            self.run(engine, steps, cancelled=lambda: len(steps.of("compute")) == 2)
         assert steps.of("record") == [0, 1]
 
-    def test_at_most_one_image_is_read_ahead(self, engine, steps):
+    def test_a_tile_is_written_while_the_next_is_computed(self, engine, steps):
+        meeting = Meeting(steps.path)
+        self.run(engine, meeting)
+        assert meeting.met == list(range(COUNT - 1))
+
+    def test_at_most_one_image_is_read_ahead_of_what_is_computed(self, engine, steps):
         self.run(engine, steps)
         log = steps.log()
         for done in range(COUNT):
             until = log[: log.index(("record", done))]
-            assert sum(name == "read" for name, _ in until) <= done + 2
+            assert sum(name == "read" for name, _ in until) <= done + 3
