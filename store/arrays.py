@@ -6,7 +6,8 @@ Everything shares one bounded cache. tensorstore is imported here alone, by the 
 import functools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,11 +91,23 @@ def open_array(place: str | Path, *, write: bool = False) -> "tensorstore.Tensor
 
 
 def create_array(
-    path: Path, *, shape: Sequence[int], chunks: Sequence[int], dtype: str, names: Sequence[str], fill: float = 0
+    path: Path,
+    *,
+    shape: Sequence[int],
+    chunks: Sequence[int],
+    shards: Sequence[int] | None = None,
+    dtype: str,
+    names: Sequence[str],
+    fill: float = 0,
 ) -> None:
-    """Make an empty zarr v3 array: unsharded, zstd, with a crc32c over each chunk."""
+    """Make an empty zarr v3 array: zstd, with a crc32c over each chunk; each a file, or so many voxels of them."""
     import tensorstore
 
+    little, checked = {"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}
+    codecs = [little, {"name": "zstd", "configuration": {"level": 1}}, checked]
+    if shards:
+        sharding = {"chunk_shape": list(chunks), "codecs": codecs, "index_codecs": [little, checked]}
+        codecs = [{"name": "sharding_indexed", "configuration": sharding | {"index_location": "end"}}]
     spec = {
         "driver": "zarr3",
         "kvstore": _store(path),
@@ -103,15 +116,20 @@ def create_array(
             "data_type": dtype,
             "dimension_names": list(names),
             "fill_value": fill,
-            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunks)}},
-            "codecs": [
-                {"name": "bytes", "configuration": {"endian": "little"}},
-                {"name": "zstd", "configuration": {"level": 1}},
-                {"name": "crc32c"},
-            ],
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(shards or chunks)}},
+            "codecs": codecs,
         },
     }
     tensorstore.open(spec, context=_context(), create=True).result()
+
+
+@contextmanager
+def together() -> "Iterator[tensorstore.Transaction]":
+    """Gather what is written under a transaction and write it at its end, each file once; nothing when it fails."""
+    import tensorstore
+
+    with tensorstore.Transaction() as gathered:
+        yield gathered
 
 
 def read(array: "tensorstore.TensorStore", index: tuple[slice, ...], place: str | Path) -> np.ndarray:

@@ -19,6 +19,7 @@ from .axes import check_axes
 from .beside import appear
 from .box import ZYX
 from .errors import ForbiddenError, VolumeError
+from .shards import shard_shape
 from .units import UNITS_NM, from_nm, to_nm
 
 __all__ = [
@@ -305,10 +306,12 @@ def create_multiscale(
     channels: Sequence[Channel] = (),
     notes: Sequence[str] = (),
     fill: float = 0,
+    sharded: bool = False,
 ) -> None:
     """Make an empty OME-Zarr 0.5 image or label image with a pyramid; it appears whole or not at all.
 
-    Coarser levels ("s1" …) are made by `pyramid` from "s0": labels by mode, images and maps by mean.
+    Coarser levels ("s1" …) are made by `pyramid` from "s0": labels by mode, images and maps by mean. `sharded`: levels
+    that would be very many files have fewer of them (shards.py); for what is written in large boxes.
     """
     lead = len(axes) - 3
     factors = level_factors(shape[lead:], spacing_nm, levels)
@@ -316,7 +319,10 @@ def create_multiscale(
         for k, factor in enumerate(factors):
             lengths = [*shape[:lead], *(-(-n // f) for n, f in zip(shape[lead:], factor))]
             fitted = [min(c, n) for c, n in zip(chunks, lengths)]
-            arrays.create_array(beside / f"s{k}", shape=lengths, chunks=fitted, dtype=dtype, names=axes, fill=fill)
+            shards = shard_shape(lengths, fitted) if sharded else None
+            arrays.create_array(
+                beside / f"s{k}", shape=lengths, chunks=fitted, shards=shards, dtype=dtype, names=axes, fill=fill
+            )
         multiscale = {
             "name": name,
             "type": "mode" if kind == "mode" else "mean",

@@ -5,7 +5,8 @@ that a class shows rather than what is unlabelled. Mean: of integers rounded, ha
 """
 
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,10 @@ Progress = Callable[[float, float, str], None]
 def build(path: Path, progress: Progress | None = None) -> None:
     """Fill the coarser levels of a multiscale that `create_multiscale` made from its finest level."""
     metadata = ngff.read_metadata(path)
-    total = sum(Box.of_shape(zyx(metadata.order, level.shape)).voxels for level in metadata.levels[1:])
+    total = sum(math.prod(level.shape) for level in metadata.levels[1:])
     done = 0
-    for cell in _fill(path, metadata, Box.of_shape(zyx(metadata.order, metadata.levels[0].shape))):
-        done += cell.voxels
+    for part in _fill(path, metadata, Box.of_shape(zyx(metadata.order, metadata.levels[0].shape))):
+        done += part.voxels
         if progress:
             progress(done, total, "voxels of coarser levels")
 
@@ -40,7 +41,8 @@ def refresh(path: Path, box: Box) -> None:
         pass
 
 
-def _fill(path: Path, metadata: ngff.ImageMetadata, box: Box):
+def _fill(path: Path, metadata: ngff.ImageMetadata, box: Box) -> Iterator[Box]:
+    """Fill the coarser levels above a box; yields each part that is made, one channel of a chunk."""
     reduce = mode if metadata.reduction == "mode" else mean
     stored = [ngff.open_array(path / level.path, write=True) for level in metadata.levels]
     region = box.intersect(Box.of_shape(zyx(metadata.order, metadata.levels[0].shape)))
@@ -48,10 +50,20 @@ def _fill(path: Path, metadata: ngff.ImageMetadata, box: Box):
         fine, coarse = metadata.levels[k - 1], metadata.levels[k]
         factor = _factor(fine, coarse, path)
         region = _above(region, factor)
-        chunks = zyx(metadata.order, coarse.chunks)
-        for tile in tiles(zyx(metadata.order, coarse.shape), region, chunks, (0, 0, 0), (1, 1, 1)):
-            _write_cell(stored[k - 1], stored[k], tile.write, factor, reduce)
-            yield tile.write
+        for lead in np.ndindex(coarse.shape[:-3]):
+            for cell in _cut(metadata, coarse, region, coarse.chunks):
+                # A shard is made chunk by chunk, since it takes eight times its voxels, and is written once.
+                with arrays.together() as gathered:
+                    target = stored[k].with_transaction(gathered)[lead]
+                    for part in _cut(metadata, coarse, cell, coarse.inner_chunks):
+                        _write_part(stored[k - 1][lead], target, part, factor, reduce)
+                        yield part
+
+
+def _cut(metadata: ngff.ImageMetadata, level: ngff.Level, region: Box, chunks: Sequence[int]) -> Iterator[Box]:
+    """Cut a region of a level by a grid of chunks."""
+    shape, pitch = zyx(metadata.order, level.shape), zyx(metadata.order, chunks)
+    return (tile.write for tile in tiles(shape, region, pitch, (0, 0, 0), (1, 1, 1)))
 
 
 def _factor(fine: ngff.Level, coarse: ngff.Level, path: Path) -> ZYX:
@@ -70,13 +82,12 @@ def _above(box: Box, factor: ZYX) -> Box:
     return Box((z0, y0, x0), (z1, y1, x1))
 
 
-def _write_cell(
-    fine: "tensorstore.TensorStore", coarse: "tensorstore.TensorStore", cell: Box, factor: ZYX, reduce: Callable
+def _write_part(
+    fine: "tensorstore.TensorStore", coarse: "tensorstore.TensorStore", part: Box, factor: ZYX, reduce: Callable
 ) -> None:
-    lead = (slice(None),) * (fine.rank - 3)
-    spans = zip(cell.start, cell.stop, factor, fine.shape[-3:])
-    below = (*lead, *(slice(a * f, min(b * f, n)) for a, b, f, n in spans))
-    coarse[(*lead, *cell.slices)].write(reduce(arrays.read(fine, below, "the finer level"), factor)).result()
+    spans = zip(part.start, part.stop, factor, fine.shape)
+    z, y, x = (slice(a * f, min(b * f, n)) for a, b, f, n in spans)
+    coarse[part.slices].write(reduce(arrays.read(fine, (z, y, x), "the finer level"), factor)).result()
 
 
 def _corners(array: np.ndarray, factor: ZYX) -> list[np.ndarray]:

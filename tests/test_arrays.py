@@ -10,7 +10,7 @@ import tensorstore
 import zarr
 from rondel.store import arrays as stored
 from rondel.store import axes as axes_of
-from rondel.store import edits, label_boxes, labels, ngff, pyramid
+from rondel.store import edits, label_boxes, labels, ngff, pyramid, shards
 from rondel.store import project as projects
 from rondel.store import volume as volumes
 from rondel.store.box import Box
@@ -192,13 +192,13 @@ def test_an_image_on_another_server_is_passed_on(empty, server, tmp_path, monkey
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "far").mkdir()
     array = FIVE[0].transpose(1, 2, 3, 0)
-    for version, shards in (("0.4", None), ("0.5", None), ("0.5", (16, 16, 32, 4))):
-        name = f"v{version[-1]}{'s' * bool(shards)}"
-        if shards:
+    for version, shard in (("0.4", None), ("0.5", None), ("0.5", (16, 16, 32, 4))):
+        name = f"v{version[-1]}{'s' * bool(shard)}"
+        if shard:
             write_image(tmp_path / "far" / f"{name}.zarr", [array], "zyxc", scales=[[1] * 4])
             group = zarr.open_group(tmp_path / "far" / f"{name}.zarr", mode="r+")
             made = group.create_array(
-                "0", shape=array.shape, dtype="u2", chunks=(8, 8, 8, 1), shards=shards, overwrite=True
+                "0", shape=array.shape, dtype="u2", chunks=(8, 8, 8, 1), shards=shard, overwrite=True
             )
             made[...] = array
         else:
@@ -291,6 +291,72 @@ def test_a_map_is_served_in_the_frame_of_the_volume(empty, server, painted):
         word, found = dims(server, url)
         assert [level["x"].tolist() for level in found] == [[8, 0], [16, 4], [32, 12]]
     assert server.ask(f"{addresses.map(server.origin, record, 4, 1, 'classes')}zarr.json").status == 404
+
+
+@pytest.fixture
+def sharded(empty, tmp_path, monkeypatch: pytest.MonkeyPatch):
+    """An empty map of 12 chunks in 2 shards."""
+    monkeypatch.setattr(shards, "MANY", 2)
+    shape = (100, 128, 190)
+    record = add(empty, write_image(tmp_path / "i.zarr", [np.zeros(shape, np.uint8)], "zyx", scales=[[1, 1, 1]]))
+    plan = MapPlan.of(record, 3, (32, 32, 32), [(1, "background", "#808080"), (2, "membrane", "#e63c3c")])
+    return record, Maps.create(empty.folder, plan)
+
+
+def test_chunks_of_a_sharded_map_are_served_one_by_one(server, sharded):
+    record, maps = sharded
+    values = RNG.integers(0, 255, record.shape).astype(np.uint8)
+    for box in (Box((0, 0, 0), (64, 128, 190)), Box((64, 0, 64), (100, 64, 190))):
+        maps.write_tile(box, values[box.slices], 255 - values[box.slices], None)
+    maps.finish()
+    values[64:, 64:], values[64:, :, :64] = 0, 0
+    url = addresses.map(server.origin, record, 3, 1, "classes")
+    assert np.array_equal(opened(url), values)
+    for level, found in enumerate(ngff.read_metadata(maps.folder / "classes.ome.zarr").levels):
+        coarse = ngff.open_array(maps.folder / "classes.ome.zarr" / found.path).read().result()
+        assert np.array_equal(opened(url, level), coarse)
+    assert b"sharding_indexed" in (maps.folder / "classes.ome.zarr/s0/zarr.json").read_bytes()
+    assert server.ask(f"{url}s0/c/0/0/3").status == 404
+
+    chunk = server.ask(f"{url}s0/c/0/1/2")
+    shard = (maps.folder / "classes.ome.zarr/s0/c/0/0/1").read_bytes()
+    assert chunk.body in shard and chunk.headers["Content-Length"] == str(len(chunk.body))
+    for asked, part in (("bytes=5-99", slice(5, 100)), ("bytes=-7", slice(-7, None)), ("bytes=100-", slice(100, None))):
+        answer = server.ask(f"{url}s0/c/0/1/2", Range=asked)
+        assert (answer.status, answer.body) == (206, chunk.body[part])
+        assert answer.headers["Content-Range"].endswith(f"/{len(chunk.body)}")
+    assert server.ask(f"{url}s0/c/0/1/2", Range=f"bytes={len(chunk.body)}-").status == 416
+    assert server.ask(f"{url}s0/c/0/1/2", If_None_Match=chunk.headers["Etag"]).status == 304
+
+
+def test_a_shard_that_is_written_anew_while_a_page_is_open_is_shown_as_it_is_now(server, sharded):
+    """Chunks of one value take equally many bytes, so that one would pass for another at its old place."""
+    record, maps = sharded
+    url = addresses.map(server.origin, record, 3, 1, "classes")
+    assert b"sharding" not in server.ask(f"{url}s0/zarr.json").body  # a page keeps the index of a shard for good
+    kvstore = {"driver": "http", "base_url": f"{url}s0/"}
+    page = tensorstore.open({"driver": "zarr3", "kvstore": kvstore}, open=True).result()
+    truth, places = np.zeros(record.shape, np.uint8), list(np.ndindex(2, 2, 3))
+    for value, place in enumerate(reversed(places), 1):
+        box = Box.at([64 * i for i in place], (64, 64, 64)).intersect(record.box)
+        truth[box.slices] = value
+        maps.write_tile(box, truth[box.slices], truth[box.slices], None)
+        assert np.array_equal(page.read().result(), truth)
+
+
+def test_a_map_whose_shard_is_cut_off_is_an_error_and_no_blank(server, sharded):
+    record, maps = sharded
+    box = Box((0, 0, 0), (64, 64, 64))
+    values = RNG.integers(0, 255, box.shape).astype(np.uint8)
+    maps.write_tile(box, values, values, None)
+    shard = maps.folder / "classes.ome.zarr/s0/c/0/0/0"
+    url = addresses.map(server.origin, record, 3, 1, "classes")
+    assert server.ask(f"{url}s0/c/0/0/0").status == 200
+    assert len(server.ask(f"{url}s0/c/0/0/1").body) < 100
+    whole = shard.read_bytes()
+    for size in (0, 10, len(whole) // 2):
+        shard.write_bytes(whole[:size])
+        assert server.ask(f"{url}s0/c/0/0/0").status == 500
 
 
 @pytest.mark.parametrize("shape", [(19, 40, 41), (1, 130, 140), (3, 20, 24)])

@@ -161,7 +161,7 @@ class Stored(_Handler):
     async def file(self, array: VirtualArray, index: tuple[int, ...], near: bool) -> None:
         """Answer with a chunk as it is stored."""
         try:
-            opened = await self.opened(array.stored_at(index), near)
+            opened = await self.opened(array.stored_at(index), array.slot(index), near)
         except (FileNotFoundError, NotADirectoryError):
             if not await self.there(array):  # a disk that is not mounted is no empty image
                 raise tornado.web.HTTPError(GATEWAY_TIMEOUT) from None
@@ -176,8 +176,8 @@ class Stored(_Handler):
         finally:
             opened.close()
 
-    async def opened(self, place: str, near: bool) -> ranges.Opened:
-        wanted = place, self.request.method or "GET", self.request.headers
+    async def opened(self, place: str, slot: ranges.Slot | None, near: bool) -> ranges.Opened:
+        wanted = place, self.request.method or "GET", self.request.headers, slot
         if near:
             with suppress(BlockingIOError):
                 return ranges.open_file(*wanted, wait=False)

@@ -69,7 +69,7 @@ def _map(project: Project, volume: str, tag: str, model: str, what: str) -> Show
     if maps.plan.shape != record.shape:
         raise InvalidDataError(f"the map of model {model} was made for another '{volume}'", "predict it anew")
     metadata = ngff.read_metadata(maps.folder / FILES[what])
-    return _shown(metadata, record, 0)
+    return _shown(metadata, record, 0, growing=True)
 
 
 def _saved(project: Project, volume: str, tag: str, box: str) -> Shown:
@@ -84,9 +84,9 @@ def _saved(project: Project, volume: str, tag: str, box: str) -> Shown:
     return replace(shown, holes=tuple(_hole(metadata, found.box, k) for k in range(len(metadata.levels))))
 
 
-def _shown(metadata: ngff.ImageMetadata, record: VolumeRecord, working: int) -> Shown:
+def _shown(metadata: ngff.ImageMetadata, record: VolumeRecord, working: int, *, growing: bool = False) -> Shown:
     near = not arrays.is_url(metadata.url) and not on_network(Path(metadata.url))
-    return Shown(virtual.of_image(metadata, working, record.spacing_nm), near=near)
+    return Shown(virtual.of_image(metadata, working, record.spacing_nm, growing=growing), near=near)
 
 
 def _hole(metadata: ngff.ImageMetadata, box: Box, level: int) -> Box:

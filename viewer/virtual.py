@@ -23,6 +23,7 @@ from ..store.remote import is_bucket
 from ..store.volume import voxel_ratio
 from . import codecs
 from .codecs import Codec, Undecodable
+from .ranges import Slot
 
 PLAIN: list[Codec] = [{"name": "bytes", "configuration": {"endian": "little"}}]
 SHOWN_AS = {"bool": "uint8", "float16": "float32"}
@@ -47,6 +48,9 @@ class VirtualArray:
     decoded: bool
     """Whether the server has to decode the chunks for the page."""
     sharded: bool
+    """Whether shards are served as they are, for the page to find the chunks in them."""
+    slots: tuple[int, ...] = ()
+    """How many chunks a shard has along each axis, where the server finds them; else each chunk is a file."""
 
     def has(self, index: Sequence[int]) -> bool:
         """Tell whether there is such a chunk."""
@@ -55,9 +59,18 @@ class VirtualArray:
         )
 
     def stored_at(self, index: Sequence[int]) -> str:
-        """Return the path or URL of a chunk that there is."""
-        parts = [str(i) for i in index[self.added :]]
+        """Return the path or URL of the file of a chunk that there is."""
+        parts = [str(i // n) for i, n in zip(index, self.slots or [1] * len(index))][self.added :]
         return f"{self.place}/{self.separator.join([self.prefix, *parts] if self.prefix else parts)}"
+
+    def slot(self, index: Sequence[int]) -> Slot | None:
+        """Tell which chunk of that file it is; None where it is the file."""
+        if not self.slots:
+            return None
+        number = 0
+        for i, n in zip(index, self.slots):
+            number = number * n + i % n
+        return Slot(number, math.prod(self.slots))
 
     def region(self, index: Sequence[int]) -> tuple[slice, ...]:
         """Return what a chunk covers of the stored array."""
@@ -80,11 +93,17 @@ class VirtualImage:
         return arrays.is_url(self.levels[0].place)
 
 
-def of_image(metadata: ImageMetadata, working: int, spacing_nm: Sequence[float]) -> VirtualImage:
-    """Describe a stored image, the voxels of its level `working` being of this size (z, y, x)."""
+def of_image(
+    metadata: ImageMetadata, working: int, spacing_nm: Sequence[float], *, growing: bool = False
+) -> VirtualImage:
+    """Describe a stored image, the voxels of its level `working` being of this size (z, y, x).
+
+    Of what is `growing`, one of ours, shards are served chunk by chunk: they are written anew while a page is open, and
+    a page keeps what it knows of where chunks lie in them.
+    """
     added = "z" not in metadata.order
     axes = "z" * added + metadata.order
-    levels = tuple(_level(metadata, k, axes, added) for k in range(len(metadata.levels)))
+    levels = tuple(_level(metadata, k, axes, added, growing) for k in range(len(metadata.levels)))
     places = [_place(metadata, working, k, spacing_nm) for k in range(len(levels))]
     return VirtualImage(_group(metadata.name, axes, places), levels, axes)
 
@@ -142,7 +161,7 @@ def _spread(axes: str, zyx: Sequence[float], other: float) -> list[float]:
     return [of.get(a, other) for a in axes]
 
 
-def _level(metadata: ImageMetadata, level: int, axes: str, added: bool) -> VirtualArray:
+def _level(metadata: ImageMetadata, level: int, axes: str, added: bool, growing: bool) -> VirtualArray:
     found = metadata.levels[level]
     place = arrays.join(metadata.url, found.path).rstrip("/")
     stored = arrays.read_json(place, "zarr.json" if metadata.zarr_format == 3 else ".zarray")
@@ -157,6 +176,10 @@ def _level(metadata: ImageMetadata, level: int, axes: str, added: bool) -> Virtu
         cut, fill = found.chunks, _fill(stored.get("fill_value"), dtype)
     except (Undecodable, KeyError, TypeError, IndexError):
         chain, cut, fill = PLAIN, found.inner_chunks, 0
+    slots = ()
+    if growing and _sharded(chain):
+        chain, cut = chain[0]["configuration"]["codecs"], found.inner_chunks
+        slots = tuple(n // c for n, c in zip(found.chunks, cut))
     chunks = (1, *cut) if added else cut
     prefix, separator = _key_encoding(stored)
     return VirtualArray(
@@ -169,8 +192,13 @@ def _level(metadata: ImageMetadata, level: int, axes: str, added: bool) -> Virtu
         separator=separator,
         added=added,
         decoded=chain is PLAIN,
-        sharded=any(codec["name"] == "sharding_indexed" for codec in chain),
+        sharded=_sharded(chain),
+        slots=slots,
     )
+
+
+def _sharded(chain: Sequence[Codec]) -> bool:
+    return any(codec["name"] == "sharding_indexed" for codec in chain)
 
 
 def _served_codecs(metadata: ImageMetadata, stored: dict[str, Any], dtype: str, added: bool) -> list[Codec]:
