@@ -153,15 +153,16 @@ def _cuts(length: int, chunk: int, halo: int, stride: int, start: int, stop: int
     """List the distinct ways to cut one axis of a region into tiles, as `store.box.tiles` cuts them."""
     start, stop = max(start, 0), min(stop, length)
     count = max(-(-length // chunk), 1)
-    cuts = []
+    cuts: dict[tuple[int, int], _Cut] = {}
     for write in sorted({-(-count // n) * chunk for n in range(1, count + 1)}):
         reads = []
         for first in range(start // write * write, stop, write):
             low = max(max(first, start) - halo, 0) // stride * stride
             high = -(-min(min(first + write, stop) + halo, length) // stride) * stride
             reads.append(high - low)
-        cuts.append(_Cut(min(write, length), max(reads, default=0), sum(reads)))
-    return cuts
+        largest, total = max(reads, default=0), sum(reads)
+        cuts.setdefault((largest, total), _Cut(min(write, length), largest, total))
+    return list(cuts.values())
 
 
 def _fast_bfloat16(kind: str) -> bool:

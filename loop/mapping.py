@@ -111,8 +111,10 @@ def predict_pool(project: Project, name: str, number: int, report: Report, limit
         places = [region, *(box for box in waiting if not region.contains(box))]
     plan = loaded.predictor.plan
     halo = halos.chosen(plan, project.settings.predict)
-    write = tile_shape(project, record, loaded, chunks, places[0], halo)
-    planned = [tile for place in places for tile in plan_tiles(opened, place, write, plan, halo)]
+    planned = []
+    for place in places:  # each by itself: one that fits at a border, where less is read, is too large elsewhere
+        write = tile_shape(project, record, loaded, chunks, place, halo)
+        planned += plan_tiles(opened, place, write, plan, halo)
     keep = _keeps(project, record, loaded, voxels, limit.shown)
     _predict(project, loaded, opened, planned, report, keep, limit.until)
 

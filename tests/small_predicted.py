@@ -8,6 +8,7 @@ from typing import Any
 from rondel.loop import mapping, network
 from rondel.store import ledger, models, settings_file
 from rondel.store import project as projects
+from rondel.store.box import ZYX
 from rondel.store.maps import map_folder
 from rondel.store.models import Draft
 from rondel.store.project import Project, open_project
@@ -49,8 +50,8 @@ def make_predicted(folder: Path) -> Predicted:
         return Predicted(folder / "plain", {number: outcome(project, number) for number in (1, 2)})
 
 
-def save_model(project: Project, seed: int) -> None:
-    plan = network.plan_network(project.settings.network, (10.0, 10.0, 10.0), SHAPE, 1, 2)
+def save_model(project: Project, seed: int, shape: ZYX = SHAPE) -> None:
+    plan = network.plan_network(project.settings.network, (10.0, 10.0, 10.0), shape, 1, 2)
     card = {"network": plan.to_dict(), "labels": [1, 2], "normalisation": {}}
     draft = Draft(None, 1, ("dark", "bright"), 1, 1.0, 0, (), 0.1, card, ())
     number = models.save(project, draft, random_weights(plan, seed)).number

@@ -1,16 +1,21 @@
 """A ranking predicts a pool of candidates that does not grow with the volume."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from rondel.loop import mapping, rounds
+from rondel.loop import device, mapping, rounds
+from rondel.loop.loaded import load
 from rondel.store import label_boxes, ledger, maps, settings_file
+from rondel.store import project as projects
 from rondel.store.box import Box
 from rondel.store.project import Project, open_project
 from rondel.store.records import Purpose, State
 
 from . import small_rounds
+from .images import make_volume, texture
+from .small_predicted import save_model
 from .small_rounds import SHAPE, Quiet
 
 CELL = 32 * 64 * 64
@@ -114,6 +119,26 @@ def test_what_was_predicted_without_probabilities_is_not_predicted_again_for_the
         assert ledger.done_tiles(project.database, "scan", 1, probabilities=True) == set()
         mapping.predict_volume(project, "scan", 1, Quiet(), region=REGION, shown=10)
         assert project.database.changes()["tile"] == before
+
+
+def test_no_tile_of_a_pool_takes_more_memory_than_is_set(tmp_path):
+    shape, gigabytes = (1, 448, 448), 0.002
+    with projects.create(tmp_path / "cells", ["dark", "bright"]) as project:
+        for key, value in (("network.filters", "4,8,8"), ("predict.memory_gb", str(gigabytes))):
+            settings_file.change(project.folder / "project.toml", key, value)
+        projects.add_volume(project, make_volume(project.folder, texture(shape)).record)
+    with open_project(tmp_path / "cells") as project:
+        save_model(project, 0, shape)
+        # The first cell drawn lies at a border, where a tile reads less than one inside.
+        mapping.predict_pool(project, "scan", 1, Quiet(), mapping.Limit(48 * 64 * 64, math.inf, seed=3, shown=0))
+        predictor = load(project, 1).predictor
+        reads = [
+            box.grow(predictor.plan.halo).intersect(Box.of_shape(shape))
+            for box in ledger.done_tiles(project.database, "scan", 1)
+        ]
+        need = device.bytes_per_voxel(predictor.plan, predictor.device)
+    assert len({box.shape for box in reads}) > 1
+    assert max(box.voxels for box in reads) * need <= gigabytes * 1e9
 
 
 def forget(project: Project) -> None:
