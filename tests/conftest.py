@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave the processor to other processes
 
 from rondel.store import label_boxes  # noqa: E402
 from rondel.store import project as projects  # noqa: E402
