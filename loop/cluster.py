@@ -1,12 +1,13 @@
 """Who runs the tiles when one process is not enough? Workers of dask.distributed, on this machine or on others.
 
-    driving job ── plan, tile ──►  worker   reads the image, computes, writes the voxels: whole chunks, so no locks
+    driving job ── plan, tile ──►  worker   reads the image, computes, writes the voxels: whole chunks
     writes the bins, records  ◄── bins ──
 
 The driving job alone knows which tiles are done. What a lost worker had, finished or not, is computed again by another
 and comes out the same, so nothing is lost and nothing is recorded twice. The bins come back with the answer, a few
 kilobytes a tile, instead of being written by the workers: rows of several tiles share a page of bins.npy, and a network
-file system writes whole pages, so that machines would take back each other's rows.
+file system writes whole pages, so that machines would take back each other's rows. Where several tiles share a file of
+voxels (store/shards.py), tensorstore locks it while it is written anew.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ from ..store.box import Tile
 from ..store.errors import Cancelled, RondelError, UsageError
 from ..store.settings import PredictTable
 from .engine import Answer, Plan, Record, Steps
+from .memory import machine
 from .report import Report
 
 AHEAD = 2
@@ -65,7 +67,9 @@ def connected(workers: int | None, scheduler: str | None, settings: PredictTable
             time.sleep(POLL_SECONDS)
         threads = _share(workers) if workers else min(worker["nthreads"] for worker in found)
         patience = PATIENCE_SECONDS if workers else math.inf  # elsewhere workers may wait in a queue for hours
-        yield Dask(client, settings.threads or threads, any(_gpus(worker) for worker in found), patience)
+        limits = [machine() / workers] if workers else [worker["memory_limit"] or machine() for worker in found]
+        gpus = any(_gpus(worker) for worker in found)
+        yield Dask(client, settings.threads or threads, min(limits), gpus, patience)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ class Dask:
     client: Client
     threads: int
     """Threads of one worker's computation."""
+    memory: float
+    """Bytes of one worker's share of its machine."""
     gpus: bool = False
     """Whether there are workers that say they have GPUs; then only these get tiles, each one tile a GPU."""
     patience: float = math.inf

@@ -15,6 +15,7 @@ import torch
 from ..store.box import ZYX, Box
 from ..store.errors import OutOfMemoryError, SettingsError
 from ..store.settings import PredictTable
+from .memory import machine
 from .network import NetworkPlan
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -23,6 +24,11 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 ACTIVATIONS = 6.5
 """Full-resolution maps of the first level's width that one forward holds at its peak: 5.5 to 6.6 measured, in 2-D and
 3-D, with 16 and 32 filters, float32 and bfloat16."""
+
+CPU_SHARE = 1 / 4
+"""Of the machine's memory that tiles take if nobody says: others use the machine, and two more images are in memory."""
+CUDA_SHARE = 0.6
+"""Of the GPU's free memory; the workspaces of convolutions are not in the estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,19 @@ def bytes_per_voxel(plan: NetworkPlan, device: Device) -> float:
     """Estimate the memory of one forward and its softmax, per voxel of the tile that is read."""
     itemsize = 2 if device.bfloat16 else 4
     return ACTIVATIONS * plan.filters[0] * itemsize + 4 * (plan.channels + 2 * plan.classes)
+
+
+def tile_memory(settings: PredictTable, device: Device, process: float | None = None) -> float:
+    """Return the bytes that a tile may take: as set, or a share of the device's.
+
+    `process` are the bytes of the process that computes, where that is not this one or has others beside it.
+    """
+    if settings.memory_gb != "auto":
+        return settings.memory_gb * 1e9
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()  # by torch, for whatever comes next
+        return CUDA_SHARE * (torch.cuda.mem_get_info()[0] + kept)
+    return CPU_SHARE * (process or machine())
 
 
 def choose_tile(

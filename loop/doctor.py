@@ -15,6 +15,7 @@ from ..store.errors import RondelError
 from ..store.labels import label_chunks
 from ..store.project import Project
 from ..store.records import VolumeRecord
+from ..store.settings import PredictTable
 from . import device, network
 from . import halo as halos
 from .loaded import load
@@ -140,7 +141,7 @@ def _context(project: Project, record: VolumeRecord, predictor: Predictor, write
 def _costs(project: Project, record: VolumeRecord, predictor: Predictor, trained: bool) -> list[Finding]:
     """Cut the volume into tiles, measure the rate on a piece, and say what all of it and what a round takes."""
     plan, settings = predictor.plan, project.settings
-    memory, chunks = settings.predict.memory_gb * GB, label_chunks(record.shape)
+    memory, chunks = device.tile_memory(settings.predict, predictor.device), label_chunks(record.shape)
     halo = halos.chosen(plan, settings.predict)
     write = device.choose_tile(plan, record.shape, chunks, memory, predictor.device, record.box, halo)
     cut = list(tiles(record.shape, record.box, write, halo, plan.stride))
@@ -156,7 +157,7 @@ def _costs(project: Project, record: VolumeRecord, predictor: Predictor, trained
         Finding(
             "memory",
             f"{need / GB:.2f} GB a tile",
-            f"[predict] memory_gb is {settings.predict.memory_gb:g}; {_free_memory(predictor.device)}",
+            f"[predict] memory_gb is {_allowed(settings.predict, memory)}; {_free_memory(predictor.device)}",
         ),
         Finding("rate", f"{rate / 1e6:.2f} million voxels/s", f"measured on a piece, with {predictor.backend.name}"),
         Finding("whole volume", _duration(record.box.voxels * waste / rate), f"{record.box.voxels:,} voxels"),
@@ -180,6 +181,11 @@ def _rate(project: Project, record: VolumeRecord, predictor: Predictor) -> float
 
 def _read(cut: list[Tile]) -> int:
     return sum(tile.read.voxels for tile in cut)
+
+
+def _allowed(settings: PredictTable, memory: float) -> str:
+    auto = settings.memory_gb == "auto"
+    return f'"auto", at most {memory / GB:.1f} here' if auto else f"{settings.memory_gb:g}"
 
 
 def _free_memory(chosen: device.Device) -> str:

@@ -48,9 +48,18 @@ def load(project: Project, number: int) -> Loaded:
 
 
 def tile_shape(
-    project: Project, record: VolumeRecord, loaded: Loaded, chunks: ZYX, region: Box, halo: ZYX | None = None
+    project: Project,
+    record: VolumeRecord,
+    loaded: Loaded,
+    chunks: ZYX,
+    region: Box,
+    halo: ZYX | None = None,
+    process: float | None = None,
 ) -> ZYX:
-    """Choose what a tile writes, within [predict] memory_gb, when it reads this context; by default all it takes."""
-    memory = project.settings.predict.memory_gb * 1e9
+    """Choose what a tile writes, within [predict] memory_gb, when it reads this context; by default all it takes.
+
+    `process` are the bytes of memory of the process that computes, by default this machine's.
+    """
     predictor = loaded.predictor
+    memory = device.tile_memory(project.settings.predict, predictor.device, process)
     return device.choose_tile(predictor.plan, record.shape, chunks, memory, predictor.device, region, halo)

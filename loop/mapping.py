@@ -72,7 +72,8 @@ def predict_volume(
     opened = _open_map(project, record, loaded)
     plan, place = loaded.predictor.plan, region or record.box
     halo = halos.chosen(plan, project.settings.predict)
-    write = tile_shape(project, record, loaded, opened.plan.chunks, place, halo)
+    memory = dask.memory if dask else None
+    write = tile_shape(project, record, loaded, opened.plan.chunks, place, halo, memory)
     planned = plan_tiles(opened, place, write, plan, halo)
     began = time.monotonic()
     keep = probabilities or _keeps(project, record, loaded, place.voxels, shown)

@@ -216,8 +216,8 @@ class TrainTable(Table):
 
 
 class PredictTable(Table):
-    memory_gb: float = Field(default=2.0, gt=0)
-    """Memory a prediction tile may take, in gigabytes; larger tiles waste less on context."""
+    memory_gb: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    """Gigabytes a prediction tile may take; larger tiles waste less on context. "auto": a quarter of the machine's."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where training and prediction run; "auto": CUDA when there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

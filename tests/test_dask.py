@@ -168,7 +168,7 @@ def test_a_run_that_all_workers_left_ends(tmp_path):
     steps = Logged(tmp_path / "steps")
     with alone({}) as address, Client(address, set_as_default=False) as client:
         with pytest.raises(RondelError, match="all workers are gone and none comes back"):
-            Dask(client, threads=1, patience=0.5).run(TILES, steps, lambda tile, answer: None, lambda: False)
+            Dask(client, 1, 1e9, patience=0.5).run(TILES, steps, lambda tile, answer: None, lambda: False)
         assert client.futures == {}
     assert steps.log() == []
 
@@ -243,7 +243,7 @@ def test_a_scheduler_elsewhere_is_used_and_its_end_is_an_error(serial, tmp_path)
             open_project(serial.copy(tmp_path / "elsewhere")) as project,
         ):
             assert (found.workers, found.threads) == (1, 3)
-            one = Dask(found.client, threads=1)
+            one = Dask(found.client, 1, 1e9)
             mapping.predict_volume(project, "scan", 1, Quiet(), probabilities=True, dask=one)
             assert_equal(outcome(project), serial.whole[1])
 
@@ -337,7 +337,7 @@ def predict_behind(project: Project, moved: Path, report: Quiet, dask: Dask) -> 
             (project.folder / "maps").rename(moved)
             run(self, *arguments)
 
-    mapping.predict_volume(project, "scan", 2, report, dask=Elsewhere(dask.client, 1))
+    mapping.predict_volume(project, "scan", 2, report, dask=Elsewhere(dask.client, 1, 1e9))
 
 
 @pytest.mark.parametrize(
