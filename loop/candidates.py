@@ -39,6 +39,8 @@ class BinTable:
     region: Box
     taken: tuple[Box, ...]
     """Boxes that no proposal may overlap."""
+    known: tuple[Box, ...] = ()
+    """Boxes that teach a model, or will once they are labelled."""
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -104,6 +106,26 @@ def candidates(table: BinTable, box: Sequence[int], blank: float) -> Iterator[Sl
     for deep, low in itertools.product(range(places.shape[0]), range(0, places.shape[1], rows)):
         strip = slice(low, low + rows)
         yield _strip(table, places, (z[deep : deep + 1], y[strip], x), (deep, strip), blank)
+
+
+def features(table: BinTable, box: Box) -> np.ndarray | None:
+    """Average the network's features (F,) over what is predicted of a box on any voxels; None where nothing is.
+
+    Raises UsageError when the map was made before bins held features.
+    """
+    rows = [row for row, name in enumerate(table.names) if name.startswith("feature:")]
+    if not rows:
+        raise UsageError(
+            f"the map of '{table.volume}' was made by a rondel whose bins held no features yet",
+            f"remove the folder maps/{table.volume} of the project, so that it is predicted again",
+        )
+    within = box.snap_outwards(table.bin).intersect(Box.of_shape(table.shape))
+    cells = [slice(a // step, -(-b // step)) for a, b, step in zip(within.start, within.stop, table.bin)]
+    valid, *found = table.values[[table.names.index("valid"), *rows], *cells].astype(np.float64)
+    axes = zip(cells, table.bin, box.start, box.stop)
+    z, y, x = (np.diff(np.clip(np.arange(c.start, c.stop + 1) * step, a, b)) for c, step, a, b in axes)
+    weights = valid * z[:, None, None] * y[:, None] * x
+    return np.tensordot(found, weights, 3) / weights.sum() if weights.any() else None
 
 
 def dull(blank: np.ndarray | float, constant: np.ndarray | float) -> np.ndarray:

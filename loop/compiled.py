@@ -1,5 +1,7 @@
 """Who computes a prediction on a processor: torch, or OpenVINO where it is installed and agrees with torch?
 
+Either answers with logits and features, as `network.seeing` does.
+
 A version's network is converted once and kept in the project's cache/, which may be deleted, with how far its answer to
 a sample lay from torch's in the same precision. Beyond BOUNDS it is not used. Within, the answers agree to rounding,
 not to the bit: a version is scored, ranked and mapped by one backend as long as the processor, [predict] and what is
@@ -70,7 +72,7 @@ class Verdict:
 
 
 class Compiled(torch.nn.Module):
-    """A network that OpenVINO runs, (1, C, Z, Y, X) float32 to (1, K, Z, Y, X) float32 of any size.
+    """A network that OpenVINO runs, (1, C, Z, Y, X) float32 of any size to (1, K, Z, Y, X) and (1, F, z, y, x) float32.
 
     It takes one call at a time, and an answer is only good until the next.
     """
@@ -79,15 +81,15 @@ class Compiled(torch.nn.Module):
         super().__init__()
         self.compiled = compiled
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        image = np.ascontiguousarray(images.numpy())
-        return torch.from_numpy(self.compiled(image, share_inputs=True, share_outputs=True)[0])
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found = self.compiled(np.ascontiguousarray(images.numpy()), share_inputs=True, share_outputs=True)
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
 
 def choose(
     network: torch.nn.Module, plan: NetworkPlan, device: Device, wanted: Name | Literal["auto"], cache: Path | None
 ) -> tuple[torch.nn.Module, Backend]:
-    """Return a folded network as it is or compiled, whichever is to compute it.
+    """Return a folded, seeing network as it is or compiled, whichever is to compute it.
 
     Without a `cache` folder nothing is written. Raises SettingsError when OpenVINO is wanted where there is none.
     """
@@ -110,8 +112,8 @@ def compare(found: torch.nn.Module, network: torch.nn.Module, plan: NetworkPlan,
     image = _sample(plan)
     with torch.inference_mode():
         with devices.autocast(device):
-            own = network(image.contiguous(memory_format=torch.channels_last_3d))
-        expected, answer = own.float().softmax(1), found(image).softmax(1)
+            own, _ = network(image.contiguous(memory_format=torch.channels_last_3d))
+        expected, answer = own.float().softmax(1), found(image)[0].softmax(1)
     changed = (answer.argmax(1) != expected.argmax(1)).float().mean()
     return Verdict(float(changed), float((answer - expected).abs().max()))
 

@@ -45,7 +45,7 @@ def measure(volume: Volume, predictor: Predictor, normalisation: Normalisation, 
     for tile in tiles(shape, box.snap_outwards(write), write, halo, plan.stride):
         part = tile.write.intersect(box)
         read = part.grow(plan.halo).intersect(tile.read).snap_outwards(plan.stride)  # what of the tile the part sees
-        answer, _ = predictor.forward(volume.read_reflected(read), normalisation)
+        answer = predictor.forward(volume.read_reflected(read), normalisation).probabilities
         inner = part.relative_to(read).slices
         found[(slice(None), *part.relative_to(box).slices)] = answer[(slice(None), *inner)].cpu()
     changed = found.argmax(0) != expected.argmax(0)

@@ -1,13 +1,14 @@
 """Which network? MONAI's DynUNet, planned from voxel spacing and volume shape, in 2-D and 3-D.
 
 A plan is plain values that go into model.json; `build` makes the same network of it anywhere. Networks take and give
-(B, C, Z, Y, X) in either case: a 2-D network sees every section of a batch by itself.
+(B, C, Z, Y, X) in either case: a 2-D network sees every section of a batch by itself. For prediction a network is
+folded, and answers with features of what it sees beside the logits.
 """
 
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..store.box import ZYX
 from ..store.errors import ModelError, SettingsError
+from ..store.maps import FEATURES
 from ..store.settings import NetworkTable
 
 FILTERS = {2: (32, 64, 128, 256), 3: (16, 32, 64, 128)}
@@ -124,10 +126,45 @@ class Sections(torch.nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> Any:
         b, c, z, y, x = images.shape
-        sections = images.transpose(1, 2).reshape(b * z, c, y, x)
-        return self.network(sections).unflatten(0, (b, z)).transpose(1, 2)
+        found = self.network(images.transpose(1, 2).reshape(b * z, c, y, x))
+        if isinstance(found, tuple):
+            return tuple(part.unflatten(0, (b, z)).transpose(1, 2) for part in found)
+        return found.unflatten(0, (b, z)).transpose(1, 2)
+
+
+class Seeing(torch.nn.Module):
+    """Let a DynUNet answer with logits and with FEATURES numbers of each voxel at its bottom, one a stride.
+
+    They are its channels there through a fixed random matrix, which keeps distances (Johnson and Lindenstrauss), scaled
+    to be as large as a channel.
+    """
+
+    def __init__(self, network: DynUNet) -> None:
+        super().__init__()
+        self.network = network
+        channels = network.filters[-1]
+        draw = torch.Generator().manual_seed(0)
+        self.projection = torch.nn.Buffer(torch.randn(FEATURES, channels, generator=draw) / channels**0.5)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        made, levels = images, []
+        for block in (self.network.input_block, *self.network.downsamples):
+            made = block(made)
+            levels.append(made)
+        made = self.network.bottleneck(made)
+        features = torch.nn.functional.linear(made.movedim(1, -1), self.projection).movedim(-1, 1)
+        for block, level in zip(self.network.upsamples, reversed(levels)):
+            made = block(made, level)
+        return self.network.output_block(made), features
+
+
+def seeing(network: torch.nn.Module) -> torch.nn.Module:
+    """Let a network of `build` answer with (logits, features); it shares the weights."""
+    if isinstance(network, Sections):
+        return Sections(seeing(network.network))
+    return Seeing(cast(DynUNet, network))
 
 
 def fold(network: torch.nn.Module) -> torch.nn.Module:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -26,13 +26,21 @@ from . import device as devices
 from .compiled import Backend
 from .device import Device
 from .engine import Answer, Engine, Plan, Serial, Write, undone
-from .network import NetworkPlan, build, fold, load_state
+from .network import NetworkPlan, build, fold, load_state, seeing
 from .normalise import Normalisation
-from .uncertainty import summarise
+from .uncertainty import pooled, summarise
 
 HINT = "lower [predict] memory_gb"
 BLANKS = 3
 """Answers to blank tiles that are kept: in a row of tiles the first, those between and the last differ in context."""
+
+
+class Seen(NamedTuple):
+    """What a network makes of an image, float32 on its device."""
+
+    probabilities: torch.Tensor  # (K, Z, Y, X)
+    image: torch.Tensor  # (C, Z, Y, X), normalised
+    features: torch.Tensor  # (F, z, y, x), one a stride
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +68,21 @@ class Predictor:
         network = build(plan, seed=0)
         load_state(network, arrays)
         with devices.memory_guard(HINT):
-            placed = devices.place(fold(network), device)
+            placed = devices.place(seeing(fold(network)), device)
         network, chosen = compiled.choose(placed, plan, device, backend, cache)
         return cls(plan, network, device, chosen)
 
     @torch.inference_mode()
-    def forward(self, image: np.ndarray, normalisation: Normalisation) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return probabilities (K, Z, Y, X) and the normalised image (C, Z, Y, X), float32, on the device."""
+    def forward(self, image: np.ndarray, normalisation: Normalisation) -> Seen:
+        """Normalise an image (C, Z, Y, X) and run the network on it."""
         stored = torch.from_numpy(image).to(self.device.type)  # as it is stored: a quarter of the bytes
         scaled = normalisation.apply_(stored.to(torch.float32, copy=True))
         with devices.autocast(self.device):
-            logits = self.network(scaled[None].contiguous(memory_format=torch.channels_last_3d))
+            logits, features = self.network(scaled[None].contiguous(memory_format=torch.channels_last_3d))
         probabilities = logits.float().softmax(1)[0]
         if not probabilities[0].sum().isfinite():  # one class is no number where any is
             raise ModelError("the model answers with values that are no numbers", "use another model, or train again")
-        return probabilities, scaled
+        return Seen(probabilities, scaled, features.float()[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +195,7 @@ def predict_box(volume: Volume, box: Box, predictor: Predictor, normalisation: N
     answer = np.empty((plan.classes, *box.shape), np.float32)
     for tile in cut(volume.record.shape, box, write, plan.halo, plan.stride):
         with devices.memory_guard(HINT):
-            found, _ = predictor.forward(volume.read_reflected(tile.read), normalisation)
+            found = predictor.forward(volume.read_reflected(tile.read), normalisation).probabilities
             answer[(slice(None), *tile.write.relative_to(box).slices)] = found[(slice(None), *tile.inner.slices)].cpu()
     return answer
 
@@ -209,12 +217,15 @@ def quantise(probabilities: np.ndarray) -> np.ndarray:
 def _compute(
     predictor: Predictor, image: np.ndarray, normalisation: Normalisation, inner: Box, maps: Maps, keep: bool
 ) -> Output:
-    probabilities, scaled = (part[(slice(None), *inner.slices)] for part in predictor.forward(image, normalisation))
-    found = summarise(probabilities, scaled[0], maps.plan.bin)
+    seen = predictor.forward(image, normalisation)
+    probabilities, scaled = (part[(slice(None), *inner.slices)] for part in seen[:2])
+    found, bins = summarise(probabilities, scaled[0], maps.plan.bin), []
+    if maps.plan.features:
+        bins = [pooled(seen.features, predictor.plan.stride, inner, maps.plan.bin)]
     return Output(
         classes=np.array(maps.plan.labels, np.uint8)[found.winner.cpu().numpy()],
         uncertainty=_bytes(found.unsure),
-        bins=found.bins.cpu().numpy(),
+        bins=torch.cat([found.bins, *bins]).cpu().numpy(),
         probabilities=_bytes(probabilities) if keep else None,
     )
 

@@ -95,10 +95,18 @@ def _predict_candidates(
 
 def _bins(project: Project, record: VolumeRecord, number: int) -> BinTable:
     opened = Maps.open(project.folder, record.name, number)
-    taken = tuple(label_boxes.taken(project.database, record.name))
+    there = [box for box in label_boxes.select(project.database, volume=record.name) if box.state != State.DROPPED]
+    known = [box.box for box in there if box.purpose == Purpose.TRAIN and box.state != State.SKIPPED]
     plan = opened.plan
     return BinTable(
-        record.name, record.shape, plan.bin, plan.statistics, opened.bins(), region_of(project, record), taken
+        volume=record.name,
+        shape=record.shape,
+        bin=plan.bin,
+        names=plan.statistics,
+        values=opened.bins(),
+        region=region_of(project, record),
+        taken=tuple(box.box for box in there),
+        known=tuple(known),
     )
 
 

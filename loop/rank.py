@@ -13,10 +13,14 @@ import numpy as np
 
 from ..store.box import ZYX, Box
 from ..store.errors import UsageError
-from .candidates import BinTable, Slab, candidates, overlapping
+from .candidates import BinTable, Slab, candidates, features, overlapping
 
 NEIGHBOURS = 6**3
 """How many candidates a box can overlap, itself among them: along an axis five half a box apart, and the last one."""
+UNSURE = 4
+"""Among how many of the most uncertain boxes, for each one asked for, those are looked for that differ."""
+ALIKE = 0.25
+"""Boxes this much closer to each other than uncertain ones commonly are count as alike."""
 NOTICEABLE = 0.02
 """A class is noticeable in a box at this fraction, or at half of its largest one where it is rarer."""
 
@@ -91,6 +95,11 @@ class Field:
     """Label values of the pool's fractions."""
     predicted: tuple[float, ...]
     """Mean fraction of each over all candidates."""
+    tables: Sequence[BinTable]
+    """Where the candidates are from."""
+
+    def features(self, row: int) -> np.ndarray | None:
+        return features(self.tables[self.pool.table[row]], Box.at(self.pool.starts[row], self.pool.shapes[row]))
 
 
 def propose(tables: Sequence[BinTable], wanted: Wanted) -> list[Proposal]:
@@ -121,7 +130,7 @@ def survey(tables: Sequence[BinTable], wanted: Wanted) -> Field:
     if any(table.labels != labels for table in tables):
         raise UsageError("the volumes' maps are of different classes", "predict them all with one model")
     rng = np.random.default_rng(wanted.seed)
-    keep = NEIGHBOURS * wanted.boxes
+    keep = NEIGHBOURS * wanted.boxes * (UNSURE if wanted.strategy == "diverse" else 1)
     nothing = Slab((1, 1, 1), np.empty((0, 3), int), np.empty(0), np.empty((len(labels), 0)))
     pool, bars = Pool.of(0, nothing, np.empty(0)), []
     count, predicted = 0, np.zeros(len(labels))
@@ -133,7 +142,7 @@ def survey(tables: Sequence[BinTable], wanted: Wanted) -> Field:
             pool = pool.join(Pool.of(index, slab.take(rows), noise[rows]))
             if len(pool.noise) > 8 * keep:
                 pool, bars = _trim(pool, keep)
-    return Field(pool, count, labels, tuple(predicted / max(count, 1)))
+    return Field(pool, count, labels, tuple(predicted / max(count, 1)), tables)
 
 
 Bar = tuple[float, float]
@@ -224,6 +233,46 @@ def _with_classes(field: Field, wanted: Wanted, free: np.ndarray) -> Iterator[Ch
             turns.append((name, fraction, rows))
 
 
+def _diverse(field: Field, wanted: Wanted) -> list[Choice]:
+    """Choose among the most uncertain boxes, one by one, by entropy and distance to the nearest box so far.
+
+    That is farthest-first traversal (the k-center greedy of core-sets, arXiv 1708.00489) weighted by entropy. Boxes
+    that are known count as chosen where the model predicted them.
+    """
+    pool = field.pool
+    some = itertools.islice(_free(pool, _by_entropy(pool), np.ones(len(pool.noise), bool)), UNSURE * wanted.boxes)
+    unsure = [(row, place) for row in some if (place := field.features(row)) is not None]
+    if not unsure:
+        return []
+    rows, places = np.array([row for row, _ in unsure]), np.array([place for _, place in unsure])
+    common = np.sqrt(2 * places.var(0).sum())  # root mean square distance of two of them
+    known = [features(table, box) for table in field.tables for box in table.known]
+    nearest = _nearest(places, [place for place in known if place is not None])
+    left, choices = np.ones(len(rows), bool), []
+    while left.any() and len(choices) < wanted.boxes:
+        worth = pool.entropy[rows] * (nearest if np.isfinite(nearest).all() else 1)
+        best = int(np.argmax(np.where(left, worth, -1)))
+        choices.append((int(rows[best]), _unlike(nearest[best], common, float(pool.entropy[rows[best]]))))
+        left[best] = False
+        nearest = np.minimum(nearest, _nearest(places, [places[best]]))
+    return choices
+
+
+def _nearest(places: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+    """Return how far each place is from the nearest of others, infinitely where there are none."""
+    nearest = np.full(len(places), np.inf)
+    for other in others:
+        nearest = np.minimum(nearest, np.linalg.norm(places - other, axis=1))
+    return nearest
+
+
+def _unlike(distance: float, common: float, entropy: float) -> str:
+    if np.isinf(distance):
+        return f"mean entropy {entropy:.2f}, the highest"
+    how = "like another box" if distance <= ALIKE * common else "unlike the boxes so far"
+    return f"{how}, mean entropy {entropy:.2f}"
+
+
 def _ordinal(place: int) -> str:
     if place == 1:
         return "the highest"
@@ -235,4 +284,5 @@ STRATEGIES: dict[str, Callable[[Field, Wanted], list[Choice]]] = {
     "random": _random,
     "foreground": _foreground,
     "entropy": _entropy,
+    "diverse": _diverse,
 }

@@ -1,4 +1,4 @@
-"""How unsure is it? Entropy of a voxel's probabilities, and the means that ranking needs of each bin."""
+"""How unsure is it, and what does it see? Entropy of a voxel's probabilities, and what ranking needs of each bin."""
 
 import math
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import pad
 
-from ..store.box import ZYX
+from ..store.box import ZYX, Box
 
 SLAB = 1 << 18
 """Voxels that a processor summarises together, few enough to stay in its cache; a GPU takes all of a tile at once."""
@@ -20,7 +20,7 @@ class Summary(NamedTuple):
     unsure: torch.Tensor
     """float32 (Z, Y, X), the entropy."""
     bins: torch.Tensor
-    """float32 (S, z, y, x) in the order of `store.maps.statistics`."""
+    """float32 (S, z, y, x) in the order of `store.maps.statistics`, without the features."""
 
 
 def entropy(probabilities: torch.Tensor) -> torch.Tensor:
@@ -55,6 +55,26 @@ def _slab(probabilities: torch.Tensor, image: torch.Tensor, bins: ZYX) -> Summar
     found = [torch.ones_like(mean), whole, mean, block_mean(spread.square_(), bins).sqrt_()]
     found += [(whole - sum(weighted)).clamp_(min=0), *weighted, 1 - sum(fractions), *fractions]
     return Summary(winner, unsure, torch.stack(found))
+
+
+def pooled(features: torch.Tensor, stride: ZYX, inner: Box, bins: ZYX) -> torch.Tensor:
+    """Average features (F, z, y, x) over the bins of the part of an image that a tile writes, float32 (F, z, y, x).
+
+    Each is of `stride` voxels of the image, and counts for a bin by how much of these the bin holds.
+    """
+    found = features.float()
+    for n, step, start, stop, size in zip(features.shape[1:], stride, inner.start, inner.stop, bins):
+        shares = _shares(n, step, start, stop, size).to(found.device)
+        found = found.movedim(1, -1) @ shares  # the axis goes to the end, so that the next one is second
+    return found
+
+
+def _shares(count: int, step: int, start: int, stop: int, size: int) -> torch.Tensor:
+    """Return which share of each bin (columns) is of each of `count` features along an axis (rows)."""
+    cells, low = torch.arange(count)[:, None] * step, torch.arange(start, stop, size)
+    high = (low + size).clamp(max=stop)
+    common = torch.minimum(cells + step, high) - torch.maximum(cells, low)
+    return common.clamp(min=0) / (high - low)
 
 
 def winners(probabilities: torch.Tensor) -> torch.Tensor:

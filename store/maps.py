@@ -8,8 +8,9 @@
 
 All cover the whole volume from the start and hold only what was written; which tiles are done is rows in the database.
 A bin's statistics are means over its voxels, rounded to float16 (relative error at most 2^-11); 0 of "valid" is not
-predicted. The bins are written row by row at their place in the file, so that a tile costs only its own bins, and a
-full disk is an error rather than a crash, as it would be through a memory map.
+predicted. A map.json that does not say how many features they hold is of before there were any. The bins are written
+row by row at their place in the file, so that a tile costs only its own bins, and a full disk is an error rather than a
+crash, as it would be through a memory map.
 """
 
 import json
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import tensorstore
 
 BIN = 16
+FEATURES = 8
 CARD, BINS = "map.json", "bins.npy"
 CLASSES, UNCERTAINTY, PROBABILITIES = "classes.ome.zarr", "uncertainty.ome.zarr", "probabilities.ome.zarr"
 
@@ -54,12 +56,14 @@ class MapPlan:
     spacing_nm: tuple[float, float, float]
     translation_nm: tuple[float, float, float]
     unit: str
+    features: int = 0
+    """How many features of the network are kept of a bin."""
 
     @classmethod
     def of(cls, record: VolumeRecord, model: int, box: Sequence[int], classes: Sequence[tuple[int, str, str]]) -> Self:
         """Plan the map of a volume whose label boxes have this shape."""
         place = (record.spacing_nm, record.translation_nm, record.unit)
-        return cls(record.name, model, record.shape, bin_shape(box), tuple(classes), *place)
+        return cls(record.name, model, record.shape, bin_shape(box), tuple(classes), *place, FEATURES)
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -67,7 +71,7 @@ class MapPlan:
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        return statistics(self.labels)
+        return statistics(self.labels, self.features)
 
     @property
     def chunks(self) -> ZYX:
@@ -80,14 +84,16 @@ def bin_shape(box: Sequence[int]) -> ZYX:
     return z, y, x
 
 
-def statistics(labels: Sequence[int]) -> tuple[str, ...]:
+def statistics(labels: Sequence[int], features: int = 0) -> tuple[str, ...]:
     """Name the statistics of a bin in their order.
 
     valid: share of its voxels that is predicted. entropy: mean of H/ln K. mean, deviation: of the normalised
     intensities of the first channel. entropy:L: mean of p·H/ln K of a class. fraction:L: share of voxels where it wins.
+    feature:N: mean of what the network sees at its bottom, as `loop.network` projects it.
     """
     weighted, fractions = (tuple(f"{what}:{label}" for label in labels) for what in ("entropy", "fraction"))
-    return ("valid", "entropy", "mean", "deviation", *weighted, *fractions)
+    seen = (f"feature:{n}" for n in range(features))
+    return ("valid", "entropy", "mean", "deviation", *weighted, *fractions, *seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,7 @@ class Maps:
         """Open a map of a project folder; raises InvalidDataError when there is none."""
         folder = map_folder(root, volume, model)
         try:
-            card = json.loads((folder / CARD).read_text("utf-8"))
+            card = {"features": 0} | json.loads((folder / CARD).read_text("utf-8"))
             fields = {k: _tuples(card[k]) for k in MapPlan.__dataclass_fields__}
         except (OSError, ValueError, KeyError) as error:
             raise InvalidDataError(

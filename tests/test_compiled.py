@@ -14,11 +14,12 @@ from rondel.loop import compiled, mapping
 from rondel.loop.compiled import Backend, Compiled
 from rondel.loop.device import Device
 from rondel.loop.loaded import load
-from rondel.loop.network import NetworkPlan, plan_network
+from rondel.loop.network import NetworkPlan, build, plan_network, seeing
 from rondel.loop.predict import Predictor
 from rondel.loop.tile_plan import TilePlan
 from rondel.store import settings_file
 from rondel.store.errors import SettingsError
+from rondel.store.maps import FEATURES
 from rondel.store.project import open_project
 from rondel.store.settings import NetworkTable
 
@@ -40,7 +41,7 @@ def plan_of(dims, channels: int = 1, classes: int = 3) -> NetworkPlan:
 
 
 def answer(predictor: Predictor, image: np.ndarray) -> np.ndarray:
-    return predictor.forward(image, NORMAL)[0].numpy()
+    return predictor.forward(image, NORMAL).probabilities.numpy()
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,9 @@ def test_it_answers_as_torch_does_for_tiles_of_any_size(dims: int, device: Devic
         difference = np.abs(answer(found, image) - answer(expected, image))
         assert difference.max() < (0.1 if device.bfloat16 else 1e-4)
         assert difference.mean() < (0.01 if device.bfloat16 else 1e-5)
+        features, wanted = (p.forward(image, NORMAL).features.clone() for p in (found, expected))
+        assert features.shape == wanted.shape == (FEATURES, *(n // s for n, s in zip(shape, plan.stride)))
+        assert (features - wanted).abs().max() < (0.1 if device.bfloat16 else 1e-5) * wanted.abs().max()
 
 
 @needs_openvino
@@ -70,8 +74,8 @@ def test_all_channels_are_told_apart() -> None:
     image = torch.from_numpy(np.stack([texture((16, 16, 16), seed) for seed in (0, 1)])[None] / np.float32(255))
     with torch.inference_mode():
         image = image.contiguous(memory_format=torch.channels_last_3d)  # as Predictor hands it over
-        assert torch.allclose(found.network(image), expected.network(image), atol=1e-3)
-        assert not torch.allclose(found.network(image.flip(1)), expected.network(image), atol=1e-1)
+        assert torch.allclose(found.network(image)[0], expected.network(image)[0], atol=1e-3)
+        assert not torch.allclose(found.network(image.flip(1))[0], expected.network(image)[0], atol=1e-1)
 
 
 @needs_openvino
@@ -89,6 +93,14 @@ def test_a_version_is_converted_once(tmp_path: Path) -> None:
 
 
 @needs_openvino
+def test_a_network_kept_before_it_saw_features_is_not_taken_for_one_that_does() -> None:
+    plan = plan_of(3)
+    network = build(plan, 0)
+    names = [compiled._key(one, plan, CPU, compiled._import().Core()) for one in (network, seeing(network))]
+    assert names[0] != names[1]
+
+
+@needs_openvino
 @pytest.mark.parametrize("damage", ["cut", "changed", "emptied"])
 def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str) -> None:
     plan, image = plan_of(3), texture((16, 16, 16))[None]
@@ -101,7 +113,7 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str) -> None:
     again = Predictor.load(plan, random_weights(plan), CPU, "auto", tmp_path)
     assert again.backend.name == "openvino"
     np.testing.assert_array_equal(answer(again, image), expected)
-    assert len(kept.read_bytes()) == len(content)
+    assert compiled._read(kept)  # whole again
 
 
 @needs_openvino

@@ -29,7 +29,7 @@ def tiled(case: Case, halo, write=WRITE) -> np.ndarray:
     """Predict all tiles of the volume with this context, float32 (K, Z, Y, X)."""
     answer = np.empty((case.plan.classes, *case.whole.shape), np.float32)
     for tile in plan_tiles(case.maps, case.whole, write, case.plan, halo):
-        found, _ = case.predictor.forward(case.volume.read_reflected(tile.read), case.normalisation)
+        found = case.predictor.forward(case.volume.read_reflected(tile.read), case.normalisation).probabilities
         answer[(slice(None), *tile.write.slices)] = found[(slice(None), *tile.inner.slices)].numpy()
     return answer
 

@@ -8,6 +8,7 @@ import torch
 from rondel.loop import network
 from rondel.loop.network import NetworkPlan, plan_network
 from rondel.store.errors import ModelError, SettingsError
+from rondel.store.maps import FEATURES
 from rondel.store.settings import NetworkTable
 
 SMALL = NetworkTable(filters=(4, 8, 8))
@@ -152,3 +153,20 @@ def test_a_plan_survives_json_and_an_unknown_one_is_refused():
 def test_one_class_is_too_few():
     with pytest.raises(SettingsError, match="two classes"):
         plan(classes=1)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_seeing_network_gives_the_same_logits_and_what_is_at_its_bottom(dims):
+    made = stirred(plan((10, 10, 10) if dims == 3 else (60, 10, 10), filters=(4, 8, 8), classes=2))
+    found = network.seeing(made)
+    bottom: list[torch.Tensor] = []
+    inner = made.network if isinstance(made, network.Sections) else made
+    inner.bottleneck.register_forward_hook(lambda module, given, answer: bottom.append(answer))  # pyright: ignore
+    images = torch.randn(1, 1, 8, 16, 24)
+    logits, features = found(images)
+    assert torch.equal(logits, made(images))
+    below = bottom[0] if dims == 3 else bottom[0].transpose(0, 1)[None]
+    assert features.shape == (1, FEATURES, *below.shape[2:])
+    again = network.seeing(made)  # the matrix is the same wherever a model is opened
+    matrix = next(values for name, values in again.named_buffers() if name.endswith("projection"))
+    assert torch.allclose(features, torch.einsum("fc,bczyx->bfzyx", matrix, below), atol=1e-5)

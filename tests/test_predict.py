@@ -1,6 +1,7 @@
 """Prediction: tiles give what one whole pass gives, in maps, bins and single boxes."""
 
 import itertools
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from rondel.loop.normalise import Normalisation
 from rondel.loop.predict import Predictor, plan_tiles, predict, predict_box, quantise
 from rondel.store.box import Box, Tile
 from rondel.store.errors import Cancelled, ModelError
-from rondel.store.maps import MapPlan, Maps
+from rondel.store.maps import CARD, FEATURES, MapPlan, Maps
 from rondel.store.settings import NetworkTable
 
 from .images import make_volume, texture
@@ -73,6 +74,18 @@ class Case:
             found = net.eval()(image[None]).softmax(1)[0].numpy()
         return found[(slice(None), *self.whole.slices)]
 
+    def features(self) -> np.ndarray:
+        """What one pass over the whole volume sees, as many times as it stands for voxels: float32 (F, Z, Y, X)."""
+        net = network.build(self.plan, 0)
+        network.load_state(net, random_weights(self.plan))
+        image = self.normalisation.apply(self.volume.read_reflected(self.whole.snap_outwards(self.plan.stride)))
+        with torch.inference_mode():
+            _, found = network.seeing(net.eval())(torch.from_numpy(image)[None])
+        voxels = found[0].numpy()
+        for axis, step in enumerate(self.plan.stride, 1):
+            voxels = voxels.repeat(step, axis)
+        return voxels[(slice(None), *self.whole.slices)]
+
     def tiles(self, write, region=None) -> list[Tile]:
         return plan_tiles(self.maps, region or self.whole, write, self.plan)
 
@@ -88,6 +101,7 @@ CASES: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
     "3-D": ((40, 56, 64), {}),
     "3-D, odd": ((33, 47, 61), {}),
     "3-D, thin": ((5, 50, 63), {"box": (5, 16, 16)}),
+    "3-D, bins thinner than the stride": ((34, 40, 48), {"box": (6, 16, 16)}),
     "3-D, anisotropic": ((12, 60, 61), {"spacing": (40.0, 10.0, 10.0), "box": (4, 16, 16)}),
     "3-D, two channels": ((32, 33, 34), {"channels": 2}),
     "2-D, sections": ((6, 70, 61), {"dims": 2, "spacing": (50.0, 10.0, 10.0), "box": (1, 16, 16)}),
@@ -135,6 +149,20 @@ def test_bins_are_block_means_of_the_maps(case):
         assert found["deviation"] == pytest.approx(image[cell].std(), abs=1e-3)
 
 
+@pytest.mark.parametrize("write", [(16, 32, 16), (64, 16, 48)])
+def test_features_of_bins_are_those_of_one_pass_however_tiles_are_cut(case, write):
+    expected, names = case.features(), case.maps.plan.statistics
+    case.done.clear()
+    case.run(write)
+    bins = case.maps.bins()[names.index("feature:0") :].astype(float)
+    assert len(bins) == FEATURES and bins.std() > 0.05
+    step = case.maps.plan.bin
+    for index in np.ndindex(bins.shape[1:]):
+        cell = Box.at([i * b for i, b in zip(index, step)], step).intersect(case.whole).slices
+        means = expected[(slice(None), *cell)].mean((1, 2, 3))
+        np.testing.assert_allclose(bins[(slice(None), *index)], means, atol=2e-3 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("write", [(16, 32, 32), (64, 64, 64)])
 def test_a_box_alone_agrees_with_the_maps_and_with_one_pass(case, write):
     case.run((16, 32, 16), probabilities=True)
@@ -172,6 +200,20 @@ def test_a_run_that_was_stopped_goes_on_where_it_was_and_ends_equal(tmp_path, sm
     total = small.whole.voxels
     assert seen[0][0] > sum(box.voxels for box in first)
     assert seen[-1] == (total, total, "voxels")
+
+
+def test_a_map_made_before_bins_held_features_is_filled_without_them(tmp_path, small):
+    old = Case(tmp_path / "old", (40, 40, 48))
+    plan = replace(old.maps.plan, volume="old", features=0)
+    card = Maps.create(tmp_path, plan).folder / CARD
+    fields = json.loads(card.read_text())
+    del fields["features"]
+    card.write_text(json.dumps(fields))
+    old.maps = Maps.create(tmp_path, replace(plan, features=FEATURES))  # as a run that goes on does
+    assert old.maps.plan == plan
+    for case in (old, small):
+        case.run((16, 16, 16))
+    np.testing.assert_array_equal(old.maps.bins()[:], small.maps.bins()[:-FEATURES])
 
 
 def test_a_tile_that_fails_while_written_is_done_again(tmp_path, small, monkeypatch):
@@ -233,7 +275,7 @@ class Counted(torch.nn.Module):
         super().__init__()
         self.network, self.runs = network, 0
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self.runs += 1
         return self.network(images)
 

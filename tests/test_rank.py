@@ -4,13 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rondel.loop.candidates import BinTable, candidates, grid
-from rondel.loop.rank import Proposal, Wanted, propose, survey
+from rondel.loop.rank import STRATEGIES, Proposal, Wanted, propose, survey
 from rondel.store.box import Box
 from rondel.store.errors import UsageError
-from rondel.store.maps import Bins, statistics
+from rondel.store.maps import FEATURES, Bins, statistics
 
 CLASSES = ((1, "background"), (2, "membrane"), (3, "organelle"))
-NAMES = statistics([value for value, _ in CLASSES])
+NAMES = statistics([value for value, _ in CLASSES], FEATURES)
 BOX = (32, 32, 32)
 WANTED = Wanted(boxes=6, box=BOX, strategy="entropy", blank=0.01, seed=1, classes=CLASSES)
 
@@ -44,7 +44,7 @@ def assert_apart(found: list[Proposal]) -> None:
         assert a.volume != b.volume or not a.box.overlaps(b.box)
 
 
-@pytest.mark.parametrize("strategy", ["random", "foreground", "entropy"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_proposals_lie_on_the_bins_inside_the_region_apart_from_each_other_and_from_taken_boxes(strategy):
     region, taken = Box((0, 16, 20), (100, 128, 128)), Box((30, 40, 50), (70, 80, 90))
     found = propose([table(region=region, taken=[taken])], replace(WANTED, strategy=strategy))
@@ -67,7 +67,7 @@ def test_a_box_that_is_no_whole_number_of_bins_is_refused():
         propose([table()], replace(WANTED, box=(24, 32, 32)))
 
 
-@pytest.mark.parametrize("strategy", ["random", "foreground", "entropy"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_what_is_not_wholly_predicted_is_never_proposed(strategy):
     source = table(valid=(np.s_[4:], 0), entropy=(np.s_[4:], 1.0))
     assert all(p.box.stop[0] <= 64 for p in propose([source], replace(WANTED, strategy=strategy, boxes=30)))
@@ -77,7 +77,7 @@ def test_what_is_not_wholly_predicted_is_never_proposed(strategy):
     assert not any(p.box.overlaps(Box((48, 48, 48), (64, 64, 64))) for p in found)
 
 
-@pytest.mark.parametrize("strategy", ["random", "foreground", "entropy"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_blank_and_padded_boxes_are_never_proposed(strategy):
     blank = table(deviation=(np.s_[:, 2:], 0.005), entropy=(np.s_[:, 2:], 1.0))
     padded = table(deviation=(np.s_[:, 2:], 0.0), entropy=(np.s_[:, 2:], 1.0), volume="padded")
@@ -115,7 +115,7 @@ def test_equal_entropies_are_ordered_by_the_seed():
     assert propose(flat, WANTED) != propose(flat, replace(WANTED, seed=2))
 
 
-@pytest.mark.parametrize("strategy", ["random", "foreground", "entropy"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_same_input_same_proposals(strategy):
     wanted = replace(WANTED, strategy=strategy)
     first, again = (propose([table(fraction_2=(np.s_[2:4], 0.3))], wanted) for _ in range(2))
@@ -143,6 +143,59 @@ def test_foreground_goes_on_at_random_where_nothing_is_predicted():
     assert [p.reason for p in found] == ["drawn at random"] * 6
 
 
+TISSUE = np.r_[np.zeros(4), np.ones(4)]
+"""Features of one kind of tissue; the other's are 0."""
+
+
+def two_kinds(**changed) -> BinTable:
+    """Two kinds of tissue side by side, the first more uncertain; nothing else of it is of note."""
+    source = table((32, 32, 256), entropy=(np.s_[:], np.repeat((0.8, 0.5), 8)), **changed)
+    noise = np.random.default_rng(0).normal(0, 0.01, (FEATURES, 2, 2, 16))
+    values = np.array(source.values[:])
+    values[NAMES.index("feature:0") :] = noise + np.multiply.outer(TISSUE, np.arange(16) >= 8)[:, None, None]
+    return replace(source, values=values * (values[0] > 0))
+
+
+def test_diverse_takes_one_of_each_kind_where_entropy_takes_near_copies():
+    wanted = replace(WANTED, boxes=2)
+    copies, unlike = (propose([two_kinds()], replace(wanted, strategy=s)) for s in ("entropy", "diverse"))
+    assert [p.box.stop[2] <= 128 for p in copies] == [True, True]
+    assert [p.box.stop[2] <= 128 for p in unlike] == [True, False]
+    assert [p.reason for p in unlike] == [
+        "mean entropy 0.80, the highest",
+        "unlike the boxes so far, mean entropy 0.50",
+    ]
+    assert_apart(unlike)
+
+
+def test_diverse_keeps_away_from_what_labelled_boxes_hold():
+    labelled = Box((0, 0, 3), (30, 32, 37))  # off the grid
+    source = replace(two_kinds(), taken=(labelled,), known=(labelled,))
+    first, second = propose([source], replace(WANTED, boxes=2, strategy="diverse"))
+    assert first.box.start[2] >= 112  # the tissue that is less uncertain, but new
+    assert first.reason.startswith("unlike the boxes so far")
+    assert second.reason.startswith("like another box")
+    away = replace(source, known=(), taken=(labelled,))  # a box that does not teach counts for nothing
+    assert propose([away], replace(WANTED, boxes=1, strategy="diverse"))[0].box.stop[2] <= 128
+
+
+def test_a_labelled_box_where_nothing_is_predicted_is_as_if_it_were_not_there():
+    labelled = Box((0, 0, 224), (32, 32, 256))
+    source = two_kinds(valid=(np.s_[..., 14:], 0))
+    wanted = replace(WANTED, boxes=2, strategy="diverse")
+    assert propose([replace(source, known=(labelled,))], wanted) == propose([source], wanted)
+
+
+def test_diverse_needs_features_and_the_others_do_not():
+    bare = table()
+    bare = replace(bare, names=NAMES[:-FEATURES], values=bare.values[:-FEATURES])
+    for strategy in set(STRATEGIES) - {"diverse"}:
+        assert propose([bare], replace(WANTED, strategy=strategy))
+    with pytest.raises(UsageError, match="no features") as refused:
+        propose([bare], replace(WANTED, strategy="diverse"))
+    assert "maps/scan" in refused.value.hint
+
+
 def test_fewer_than_asked_for_when_no_more_fit():
     found = propose([table((64, 64, 64))], replace(WANTED, boxes=50))
     assert 1 <= len(found) <= 8
@@ -163,19 +216,20 @@ def test_means_of_a_thin_volume_weigh_the_partial_bin_by_its_voxels():
     assert slab.entropy == pytest.approx([(16 * 0.25 + 4 * 1.0) / 20])
 
 
-@pytest.mark.parametrize("strategy", ["random", "foreground", "entropy"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_what_a_huge_volume_drops_from_the_pool_changes_no_choice(strategy, monkeypatch):
-    source = table((64, 1024, 1024), fraction_2=(np.s_[0, 5:9, 40:60], 0.5), fraction_3=(np.s_[2, 30], 0.03))
+    length = 4096 if strategy == "diverse" else 1024  # it chooses among more, and so keeps more
+    source = table((64, 1024, length), fraction_2=(np.s_[0, 5:9, 40:60], 0.5), fraction_3=(np.s_[2, 30], 0.03))
     wanted = replace(WANTED, boxes=3, strategy=strategy)
     few, found = survey([source], wanted), propose([source], wanted)
     monkeypatch.setattr("rondel.loop.rank.NEIGHBOURS", 10**6)
     every = survey([source], wanted)
-    assert len(every.pool.noise) == every.count == few.count == 3 * 63 * 63
+    assert len(every.pool.noise) == every.count == few.count == 3 * 63 * (length // 16 - 1)
     assert len(few.pool.noise) < every.count / 2
     assert propose([source], wanted) == found
 
 
-@pytest.mark.parametrize("strategy", ["random", "foreground", "entropy"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_wide_volume_that_is_gone_through_in_strips_gives_the_same_choice(strategy, monkeypatch):
     source = table((80, 200, 130), region=Box((10, 30, 0), (80, 200, 120)), taken=[Box((20, 60, 50), (40, 90, 70))])
     wanted = replace(WANTED, strategy=strategy)
@@ -188,7 +242,7 @@ def test_a_wide_volume_that_is_gone_through_in_strips_gives_the_same_choice(stra
 
 
 def test_unknown_strategy_names_the_known_ones():
-    with pytest.raises(UsageError, match=r"unknown strategy 'bald'.*random, foreground, entropy"):
+    with pytest.raises(UsageError, match=r"unknown strategy 'bald'.*random, foreground, entropy, diverse"):
         propose([table()], replace(WANTED, strategy="bald"))
 
 

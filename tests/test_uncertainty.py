@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from rondel.loop.uncertainty import block_mean, entropy, summarise
+from rondel.loop.uncertainty import block_mean, entropy, pooled, summarise
+from rondel.store.box import Box
 from rondel.store.maps import statistics
 
 
@@ -23,6 +24,19 @@ def test_block_means_count_only_what_is_inside():
     assert found.shape == (3, 3, 1)
     for z, y in np.ndindex(3, 3):
         assert found[z, y, 0] == pytest.approx(values[2 * z : 2 * z + 2, 4 * y : 4 * y + 4].mean())
+
+
+@pytest.mark.parametrize("bins", [(1, 16, 16), (4, 3, 5), (16, 16, 64)])
+@pytest.mark.parametrize("stride", [(1, 8, 8), (4, 4, 2)])
+def test_features_count_for_a_bin_by_what_it_holds_of_their_voxels(stride, bins):
+    inner = Box((0, 5, 8), (7, 40, 41))
+    features = np.random.default_rng(0).random((3, *(-(-n // s) for n, s in zip((8, 48, 48), stride))), np.float32)
+    voxels = features
+    for axis, step in enumerate(stride, 1):
+        voxels = voxels.repeat(step, axis)
+    expected = [block_mean(torch.from_numpy(part), bins).numpy() for part in voxels[(slice(None), *inner.slices)]]
+    found = pooled(torch.from_numpy(features), stride, inner, bins)
+    np.testing.assert_allclose(found.numpy(), np.stack(expected), rtol=1e-5)
 
 
 def test_a_constant_bin_does_not_deviate_and_an_uneven_one_does():
