@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..store import models
+from ..store import models, ngff
 from ..store.box import ZYX, Box, Tile, tiles
 from ..store.errors import RondelError
 from ..store.labels import label_chunks
@@ -66,10 +66,22 @@ def _database(project: Project) -> Finding:
 def _disk(project: Project, record: VolumeRecord) -> Finding:
     """Compare what a map of the volume takes at most with what is free."""
     keep = project.settings.predict.probabilities
-    layers = 2 + keep * len(project.classes)
-    most, free = record.box.voxels * layers * 8 / 7, shutil.disk_usage(project.folder).free
+    channels = len(project.classes) if keep else 0
+    most, free = record.box.voxels * (2 + channels) * 8 / 7, shutil.disk_usage(project.folder).free
+    files, room = _map_files(record, channels), os.statvfs(project.folder).f_favail or math.inf  # 0: not counted
+    said = f"{free / GB:.1f} GB free" + (f", and room for {room:,} files" if files >= room else "")
     what = "classes, uncertainty and probabilities" if keep else "classes and uncertainty"
-    return Finding("disk", f"{free / GB:.1f} GB free", f"a map takes {most / GB:.2f} GB at most: {what}", most < free)
+    why = f"a map takes {most / GB:.2f} GB in {files:,} files at most: {what}"
+    return Finding("disk", said, why, most < free and files < room)
+
+
+def _map_files(record: VolumeRecord, channels: int) -> int:
+    """Count the files of a map of all of a volume, with the probabilities of so many classes."""
+    factors, found = ngff.level_factors(record.shape, record.spacing_nm), 0
+    for lead in [(), (), (channels,)] if channels else [(), ()]:
+        shape, chunks = (*lead, *record.shape), (*(1 for _ in lead), *label_chunks(record.shape))
+        found += sum(level.files for level in ngff.layouts(shape, chunks, factors, sharded=True))
+    return found
 
 
 def _image(project: Project, record: VolumeRecord) -> Finding:

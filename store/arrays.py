@@ -8,12 +8,13 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import remote
+from . import remote, shards
 from .errors import VolumeError
 from .remote import is_url, reason
 
@@ -90,33 +91,39 @@ def open_array(place: str | Path, *, write: bool = False) -> "tensorstore.Tensor
         raise VolumeError(f"{place} cannot be opened as a zarr array: {reason(error)}", "check the path") from None
 
 
-def create_array(
-    path: Path,
-    *,
-    shape: Sequence[int],
-    chunks: Sequence[int],
-    shards: Sequence[int] | None = None,
-    dtype: str,
-    names: Sequence[str],
-    fill: float = 0,
-) -> None:
-    """Make an empty zarr v3 array: zstd, with a crc32c over each chunk; each a file, or so many voxels of them."""
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How an array is cut."""
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...] | None
+    """What a file holds, whole chunks; None where it is one chunk."""
+
+    @property
+    def files(self) -> int:
+        """Count the files of an array all of which was written."""
+        return shards.files(self.shape, self.shards or self.chunks)
+
+
+def create_array(path: Path, layout: Layout, *, dtype: str, names: Sequence[str], fill: float = 0) -> None:
+    """Make an empty zarr v3 array: zstd, with a crc32c over each chunk."""
     import tensorstore
 
     little, checked = {"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}
     codecs = [little, {"name": "zstd", "configuration": {"level": 1}}, checked]
-    if shards:
-        sharding = {"chunk_shape": list(chunks), "codecs": codecs, "index_codecs": [little, checked]}
+    if layout.shards:
+        sharding = {"chunk_shape": list(layout.chunks), "codecs": codecs, "index_codecs": [little, checked]}
         codecs = [{"name": "sharding_indexed", "configuration": sharding | {"index_location": "end"}}]
     spec = {
         "driver": "zarr3",
         "kvstore": _store(path),
         "metadata": {
-            "shape": list(shape),
+            "shape": list(layout.shape),
             "data_type": dtype,
             "dimension_names": list(names),
             "fill_value": fill,
-            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(shards or chunks)}},
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(layout.shards or layout.chunks)}},
             "codecs": codecs,
         },
     }

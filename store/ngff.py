@@ -7,7 +7,7 @@ voxels; nobody else needs to know that.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +31,7 @@ __all__ = [
     "Level",
     "create_multiscale",
     "from_nm",
+    "layouts",
     "level_factors",
     "numbered_channel",
     "open_array",
@@ -316,13 +317,8 @@ def create_multiscale(
     lead = len(axes) - 3
     factors = level_factors(shape[lead:], spacing_nm, levels)
     with appear(path) as beside:
-        for k, factor in enumerate(factors):
-            lengths = [*shape[:lead], *(-(-n // f) for n, f in zip(shape[lead:], factor))]
-            fitted = [min(c, n) for c, n in zip(chunks, lengths)]
-            shards = shard_shape(lengths, fitted) if sharded else None
-            arrays.create_array(
-                beside / f"s{k}", shape=lengths, chunks=fitted, shards=shards, dtype=dtype, names=axes, fill=fill
-            )
+        for k, layout in enumerate(layouts(shape, chunks, factors, sharded=sharded)):
+            arrays.create_array(beside / f"s{k}", layout, dtype=dtype, names=axes, fill=fill)
         multiscale = {
             "name": name,
             "type": "mode" if kind == "mode" else "mean",
@@ -337,6 +333,16 @@ def create_multiscale(
         attributes = {"ome": ome} | ({"rondel": {"notes": list(notes)}} if notes else {})
         group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
         write_text(beside / "zarr.json", json.dumps(group, indent=1))
+
+
+def layouts(
+    shape: Sequence[int], chunks: Sequence[int], factors: Sequence[ZYX], *, sharded: bool
+) -> Iterator[arrays.Layout]:
+    """Yield how each level of such a multiscale is stored."""
+    for factor in factors:
+        lengths = [*shape[:-3], *(-(-n // f) for n, f in zip(shape[-3:], factor))]
+        fitted = [min(c, n) for c, n in zip(chunks, lengths)]
+        yield arrays.Layout(tuple(lengths), tuple(fitted), shard_shape(lengths, fitted) if sharded else None)
 
 
 def _axis(name: str, unit: str) -> dict[str, str]:

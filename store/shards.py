@@ -1,8 +1,8 @@
 """How many chunks of a map share a file? One, unless that makes more files than a file system is glad of.
 
 Whoever writes part of a shard writes all of it anew. So shards are as small as brings an array below MANY files, and
-never of more than MOST chunks. A tile of 128 x 256 x 256 is half of such a shard, so that 1.5 times the bytes of a map
-are written; into shards of 512 a side, an eighth of the files, it would be 8.5 times (benchmarks/RESULTS.md).
+never of more than MOST chunks. A tile of 128 x 256 x 256 is a quarter of the largest, so that 2.5 times the bytes of a
+map are written; into shards of 512 voxels a side, a quarter of the files, it would be 8.5 times.
 """
 
 import math
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 MANY = 20_000
 """Files of an array above which its chunks are put together."""
-MOST = 64
-"""Chunks of a shard: 256 voxels a side, in chunks of 64."""
+MOST = 128
+"""Chunks of a shard: 256 x 256 x 512 voxels, in chunks of 64."""
 
 
 def shard_shape(shape: Sequence[int], chunks: Sequence[int]) -> tuple[int, ...] | None:

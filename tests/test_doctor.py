@@ -43,6 +43,7 @@ def test_it_says_what_is_chosen_and_what_it_costs_and_writes_nothing(cells: Path
     assert "threads" in found["device"].value or "CUDA" in found["device"].why
     assert found["tile"].value == "40 x 150 x 200, 1 of them"
     assert found["whole volume"].why == "1,200,000 voxels"
+    assert found["disk"].why == "a map takes 0.00 GB in 34 files at most: classes and uncertainty"
     assert found["network"].why.startswith("as round 1 will train it; sees ")
     assert float(found["rate"].value.split()[0]) > 0
 

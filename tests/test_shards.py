@@ -11,9 +11,14 @@ import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
-from rondel.store import ngff, shards
+from rondel.loop import doctor
+from rondel.store import ngff, settings_file, shards
+from rondel.store import project as projects
+from rondel.store import volume as volumes
 from rondel.store.box import Box
 from rondel.store.maps import MapPlan, Maps
+
+from .foreign import write_image
 
 CLASSES = ((1, "background", "#808080"), (3, "membrane", "#e63c3c"))
 PLAN = MapPlan("scan", 3, (128, 128, 128), (16, 16, 16), CLASSES, (10.0, 10.0, 10.0), (0.0, 0.0, 0.0), "nanometer")
@@ -39,8 +44,9 @@ def shape_of(place: Path, level: int = 0) -> tuple[tuple[int, ...] | None, tuple
         ((1792, 1792, 1792), (64, 64, 128)),
         ((2500, 2500, 2500), (64, 128, 128)),
         ((3400, 3400, 3400), (128, 128, 128)),
-        ((21_544, 21_544, 21_544), (256, 256, 256)),
-        ((4, 100, 9_000_000_000), (4, 128, 2048)),
+        ((6900, 6900, 6900), (256, 256, 256)),
+        ((21_544, 21_544, 21_544), (256, 256, 512)),
+        ((4, 100, 9_000_000_000), (4, 128, 4096)),
     ],
 )  # fmt: skip
 def test_shards_are_as_small_as_brings_few_files(shape, expected):
@@ -96,6 +102,19 @@ def test_a_sharded_map_holds_what_one_of_many_files_holds(tmp_path, few, monkeyp
         for level in ngff.read_metadata(here).levels:
             a, b = (np.asarray(zarr.open_array(place / level.path, mode="r")[...]) for place in (here, there))
             np.testing.assert_array_equal(a, b)
+
+
+def test_the_doctor_counts_the_files_of_a_map_all_of_which_is_predicted(tmp_path, few):
+    with projects.create(tmp_path / "cells", ["background", "membrane"]) as project:
+        image = write_image(tmp_path / "i.zarr", [np.zeros(PLAN.shape, np.uint8)], "zyx", scales=[[1, 1, 1]])
+        record = projects.add_volume(project, volumes.describe("scan", str(image)))
+        maps, *_ = written(project.folder, MapPlan.of(record, 3, (32, 32, 32), CLASSES))
+        settings_file.change(project.folder / "project.toml", "predict.probabilities", "true")
+    with projects.open_project(project.folder) as project:
+        found = next(finding for finding in doctor.examine(project, "scan") if finding.about == "disk")
+    held = sum(1 for path in maps.folder.rglob("c/**/*") if path.is_file())
+    assert held == 3 * 2 + 4
+    assert f" in {held} files at most: classes, uncertainty and probabilities" in found.why
 
 
 def test_a_map_that_was_begun_in_many_files_goes_on_so(tmp_path, monkeypatch):
