@@ -197,6 +197,6 @@ def test_every_default_can_be_written_as_it_is_shown(folder: Path) -> None:
 
 def test_words_that_a_setting_may_be_are_named() -> None:
     found = {row.key: row.may_be for row in setting_rows.rows(settings_file.parse({}))}
-    assert found["rank.strategy"] == "random, foreground, entropy"
+    assert found["rank.strategy"] == "random, foreground, entropy, diverse"
     assert found["augment.flip"] == "true, false" and found["network.dims"] == "auto, 2, 3"
     assert found["boxes.shape"] == "auto, or numbers with commas" and found["train.steps"] == ""

@@ -272,7 +272,9 @@ def simulate(
     boxes: Annotated[int, typer.Option("--boxes", min=1, help="Boxes that the oracle labels in a round.")] = 8,
     strategy: Annotated[
         list[str],
-        typer.Option("--strategy", help="random, foreground, entropy, or dense (all labels at once); repeat it."),
+        typer.Option(
+            "--strategy", help="random, foreground, entropy, diverse, or dense (all labels at once); repeat it."
+        ),
     ] = ["foreground"],  # noqa: B006
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each strategy, with seeds 0, 1, 2 …")] = 3,
     region: Annotated[str, typer.Option("--region", help="Where boxes may lie, z0:z1,y0:y1,x0:x1.")] = ":,:,:",
