@@ -122,9 +122,10 @@ def test_what_was_predicted_without_probabilities_is_not_predicted_again_for_the
 
 
 def test_no_tile_of_a_pool_takes_more_memory_than_is_set(tmp_path):
-    shape, gigabytes = (1, 448, 448), 0.002
+    shape, gigabytes = (1, 640, 640), 0.002
     with projects.create(tmp_path / "cells", ["dark", "bright"]) as project:
-        told = {"network.filters": "4,8,8", "predict.memory_gb": str(gigabytes), "predict.precision": "float32"}
+        told = {"network.filters": "4,8,8", "predict.memory_gb": str(gigabytes)}
+        told |= {"predict.precision": "float32", "predict.backend": "torch"}
         for key, value in told.items():
             settings_file.change(project.folder / "project.toml", key, value)
         projects.add_volume(project, make_volume(project.folder, texture(shape)).record)
