@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from rondel.tui import cli
 from scipy import ndimage
 
@@ -131,20 +132,26 @@ def answer(rondel: Rondel, project: Path, truths: dict[str, np.ndarray], folder:
 
 def trained_project(rondel: Rondel, factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the project "cells" after its first round; copy it before changing it."""
-    done = factory.getbasetemp() / "trained"
-    if not done.exists():
-        folder = factory.mktemp("training")
-        image, truth = blobs()
-        np.save(folder / "scan.npy", image)
-        project = folder / "cells"
-        rondel.ok("init", project, "--classes", "background,blob")
-        configure(rondel, project)
-        rondel.ok("-p", project, "add", folder / "scan.npy", "--spacing", "10,10,10", "--unit", "nm")
-        rondel.ok("-p", project, "round")
-        answer(rondel, project, {"scan": truth}, folder)
-        rondel.ok("-p", project, "round")
-        folder.rename(done)
+    place = factory.getbasetemp()
+    done = (place.parent if "PYTEST_XDIST_WORKER" in os.environ else place) / "trained"
+    with FileLock(f"{done}.lock"):  # tests that run side by side share it
+        if not done.exists():
+            _train(rondel, factory.mktemp("training")).rename(done)
     return done
+
+
+def _train(rondel: Rondel, folder: Path) -> Path:
+    """Make the project "cells" in a folder, and go through its first round; returns the folder."""
+    image, truth = blobs()
+    np.save(folder / "scan.npy", image)
+    project = folder / "cells"
+    rondel.ok("init", project, "--classes", "background,blob")
+    configure(rondel, project)
+    rondel.ok("-p", project, "add", folder / "scan.npy", "--spacing", "10,10,10", "--unit", "nm")
+    rondel.ok("-p", project, "round")
+    answer(rondel, project, {"scan": truth}, folder)
+    rondel.ok("-p", project, "round")
+    return folder
 
 
 def contents(folder: Path) -> dict[str, str]:
