@@ -1,11 +1,12 @@
-"""What does reading many boxes cost, against zarr-python, and what does a label box cost that lies across chunks?
+"""What do boxes cost to read, against zarr-python; labels that lie across chunks to write; and a map in few files?
 
     python benchmarks/bench_io.py [--size 512] [--boxes 1000] [--turns 3] [--folder PLACE] [--quick]
 
 1,000 random boxes of 64 cubed from one image (uint8, chunks of 64 cubed, zstd): by rondel's Volume.read_many, the boxes
 sorted by place as a round's first boxes are looked at; by Volume.read, one after the other, in random order; by
 zarr-python, one after the other, in random order and sorted. Then 64 label boxes of 64 cubed are written through
-tensorstore on the chunk grid, and as many that are moved by half a chunk along each axis.
+tensorstore on the chunk grid, and as many that are moved by half a chunk along each axis. Last, a map as large as the
+image is written by tiles of 128 x 256 x 256: a file a chunk as small maps are, and in shards as the largest ones are.
 
 Each figure is of a fresh process, the ways in turns; CPU seconds leave out imports and the making of the image, which
 is in the page cache.
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 SIDE, CHUNK, WRITES = 64, 64, 64
 SPACING = (10.0, 10.0, 10.0)
+TILE = (128, 256, 256)
 
 
 def main() -> None:
@@ -51,6 +53,7 @@ def main() -> None:
         fresh("make", options)
         compare(options, READS)
         compare(options, WRITES_OF)
+        compare(options, MAPS)
 
 
 def fresh(part: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -75,7 +78,10 @@ def compare(options: argparse.Namespace, ways: tuple[str, ...]) -> None:
     for way in ways:
         cpu, wall, peak = (statistics.median(turn[way][what] for turn in turns) for what in ("cpu", "wall", "peak"))
         ratio = statistics.median(turn[way]["cpu"] / turn[ways[0]]["cpu"] for turn in turns)
-        print(f"{way:18} {cpu:7.2f} CPU-s, {wall:7.2f} s, peak {peak / 1e6:5.0f} MB, {ratio:5.2f} x {ways[0]} in CPU")
+        last = turns[-1][way]
+        made = f", {last['files']} files, {last['bytes'] / 1e6:.0f} MB written" if "files" in last else ""
+        figures = f"{cpu:7.2f} CPU-s, {wall:7.2f} s, peak {peak / 1e6:5.0f} MB{made}"
+        print(f"{way:18} {figures}, {ratio:5.2f} x {ways[0]} in CPU")
     if len({turn[way]["sum"] for turn in turns for way in ways}) > 1:
         raise SystemExit("the ways disagree on what the voxels are")
 
@@ -176,8 +182,49 @@ def write_labels(options: argparse.Namespace, offset: int) -> dict:
     return measured(work)
 
 
+def write_map(options: argparse.Namespace, many: int) -> dict:
+    """Write the classes and the uncertainty of a map whose arrays have chunks in shards above so many files."""
+    from rondel.store import shards
+    from rondel.store.box import Box, tiles
+    from rondel.store.maps import MapPlan, Maps
+    from scipy import ndimage
+
+    shards.MANY = many
+    rng, borders = np.random.default_rng(0), (-0.7, 0.5, 1.2)
+    noise = np.asarray(ndimage.gaussian_filter(rng.standard_normal(TILE, np.float32), 4, mode="wrap"))
+    noise /= noise.std()
+    classes, uncertainty = np.ones(TILE, np.uint8), np.zeros(TILE, np.uint8)
+    for border in borders:
+        classes += noise > border
+        near = 255 * np.exp(-(((noise - border) / 0.15) ** 2))
+        np.maximum(uncertainty, near.astype(np.uint8), out=uncertainty)
+    shape = (options.size,) * 3
+    names = tuple((value, str(value), "#808080") for value in (1, 2, 3, 4))
+    plan = MapPlan("image", 1, shape, (16, 16, 16), names, SPACING, (0.0, 0.0, 0.0), "nanometer")
+    maps = Maps.create(options.folder / f"maps-{many}-{time.time_ns()}", plan)
+    due = [tile.write for tile in tiles(shape, Box.of_shape(shape), TILE, (0, 0, 0), (1, 1, 1))]
+    before = bytes_written()
+
+    def work() -> int:
+        for box in due:
+            part = tuple(slice(n) for n in box.shape)
+            maps.write_tile(box, classes[part], uncertainty[part], None)
+        return len(due)
+
+    found = measured(work)
+    files = sum(1 for path in maps.folder.rglob("s0/c/**/*") if path.is_file())
+    return found | {"files": files, "bytes": bytes_written() - before}
+
+
+def bytes_written() -> int:
+    """Count the bytes that this process wrote until now; 0 where the system does not tell."""
+    told = Path("/proc/self/io")
+    return int(told.read_text().split("wchar: ")[1].split()[0]) if told.exists() else 0
+
+
 READS = ("rondel many", "rondel one by one", "zarr-python", "zarr-python sorted")
 WRITES_OF = ("aligned", "unaligned")
+MAPS = ("a file a chunk", "shards")
 PARTS: dict[str, Callable[[argparse.Namespace], dict]] = {
     "make": make,
     "rondel many": lambda options: by_rondel(options, many=True),
@@ -186,6 +233,8 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict]] = {
     "zarr-python sorted": lambda options: by_zarr(options, ordered=True),
     "aligned": lambda options: write_labels(options, 0),
     "unaligned": lambda options: write_labels(options, CHUNK // 2),
+    "a file a chunk": lambda options: write_map(options, 1 << 40),
+    "shards": lambda options: write_map(options, 4),
 }
 
 
