@@ -11,8 +11,10 @@ Each step draws from its own random state, made of seed and step, so that a resu
 
 import hashlib
 import itertools
+import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -109,15 +111,30 @@ class Samples:
         self._starts = np.array([p.box.start for p in self._pieces])
         self._stops = np.array([p.box.stop for p in self._pieces])
         self._images = _Images(self.patch, int(settings.cache_gb * 1e9))
+        self._lock = threading.Lock()
 
     @property
     def counts(self) -> tuple[int, ...]:
         """Return the known voxels of each class."""
         return tuple(int(n) for n in self._counts.sum(0))
 
+    def ahead(self, steps: range) -> Generator[Batch, None, None]:
+        """Yield the batches of these steps; a thread makes each of them while the one before it is in use.
+
+        The thread ends with the iterator: close one that is left before its end.
+        """
+        with ThreadPoolExecutor(1, "batches") as thread:
+            coming = None
+            for step in steps:
+                batch = (coming or thread.submit(self.batch, step)).result()
+                coming = thread.submit(self.batch, step + 1) if step + 1 in steps else None
+                yield batch
+
     def batch(self, step: int) -> Batch:
         patches = self.draw(step)
-        images = np.stack([p.normalisation.apply(self._images.read(p.volume, p.box)) for p in patches])
+        with self._lock:  # the bricks that are kept are not for two threads at once
+            read = [self._images.read(p.volume, p.box) for p in patches]
+        images = np.stack([p.normalisation.apply(image) for p, image in zip(patches, read)])
         labels = np.stack([self._labels(p) for p in patches])
         return Batch(images, labels, np.array([p.volume.record.spacing_nm for p in patches]))
 

@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from .augment import augment
 from .device import Device
 from .losses import class_weights, known_loss
 from .network import NetworkPlan
-from .samples import Samples
+from .samples import Batch, Samples
 
 WARM_UP = 10
 """Steps, at most, over which the rate rises linearly; never more than a tenth of all."""
@@ -143,7 +144,8 @@ def train(
     run = _Run(plan, initial, device)
     run.resume(checkpoint)
     began = time.monotonic() - run.seconds
-    with devices.memory_guard("lower [train] batch or patch"):
+    guard = devices.memory_guard("lower [train] batch or patch")
+    with guard, closing(samples.ahead(range(run.step, plan.steps))) as batches:
         while run.step < plan.steps:
             if cancelled():
                 run.save(checkpoint, time.monotonic() - began)
@@ -151,7 +153,7 @@ def train(
             spent = time.monotonic() - began
             if run.step and spent >= (plan.train.within or math.inf):
                 break
-            loss = run.advance(samples, spent)
+            loss = run.advance(next(batches), spent)
             report(run.step, _expected(plan, run.step, time.monotonic() - began), loss, run.curve[-1][2])
             if run.step % plan.train.checkpoint == 0 or run.step == plan.steps:
                 if held:
@@ -193,24 +195,24 @@ class _Run:
             networks.load_state(network, initial)
         return devices.place(network, self.device)
 
-    def advance(self, samples: Samples, seconds: float) -> float:
-        """Make one step and return its loss; where time is limited, the rate falls with it if that is faster."""
+    def advance(self, batch: Batch, seconds: float) -> float:
+        """Make one step, return its loss; where time is limited, the rate falls with it if that is faster."""
         share = seconds / self.plan.train.within if self.plan.train.within else 0.0
         now = rate(max(self.step, min(share, 1.0) * (self.plan.steps - 1)), self.plan)
         self.network.zero_grad(set_to_none=True)
         self.network.train()
-        loss = self._loss(self.network, samples, self.step, self.plan.augment)
+        loss = self._loss(self.network, batch, self.plan.augment)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
-        value = float(loss.detach())
-        if not math.isfinite(value) or not math.isfinite(float(norm)):
-            raise TrainingError(
-                f"the loss is {value} and its gradient {float(norm)} at step {self.step + 1}; no model was made",
-                "lower [train] rate, or look for odd intensities with 'rondel info'",
-            )
         self._descend(now)
         self.step += 1
         self._average()
+        value, size = torch.stack([loss.detach(), norm]).tolist()  # last, as a GPU is waited for here
+        if not math.isfinite(value) or not math.isfinite(size):
+            raise TrainingError(
+                f"the loss is {value} and its gradient {size} at step {self.step}; no model was made",
+                "lower [train] rate, or look for odd intensities with 'rondel info'",
+            )
         self.curve.append((self.step, value, now, None))
         return value
 
@@ -221,14 +223,14 @@ class _Run:
         alone cost 1 to 3 points of Dice. So they are averaged anew, with the weights as they are ("precise
         BatchNorm", arXiv 2105.07576; arXiv 1803.05407 does so for averaged weights).
         """
-        images = (self._batch(samples, self.plan.steps + n, None)[0] for n in range(CALIBRATION))
+        batches = samples.ahead(range(self.plan.steps, self.plan.steps + CALIBRATION))
         with devices.autocast(self.device):
-            update_bn(images, self.averaged)
+            update_bn((self._copy(batch.images) for batch in batches), self.averaged)
 
     def watch(self, held: Samples) -> float:
         """Return the loss of the averaged weights on held-out boxes, by the same patches each time."""
         with torch.inference_mode():
-            losses = [float(self._loss(self.averaged, held, step, None)) for step in range(HELD_BATCHES)]
+            losses = [float(self._loss(self.averaged, batch, None)) for batch in held.ahead(range(HELD_BATCHES))]
         return float(np.mean(losses))
 
     def result(self) -> dict[str, np.ndarray]:
@@ -263,21 +265,18 @@ class _Run:
         self.curve = [tuple(row) for row in metadata["curve"]]
         log.info("going on at step %d of %d", self.step, self.plan.steps)
 
-    def _loss(
-        self, network: torch.nn.Module, samples: Samples, step: int, settings: AugmentTable | None
-    ) -> torch.Tensor:
-        images, labels = self._batch(samples, step, settings)
+    def _loss(self, network: torch.nn.Module, batch: Batch, settings: AugmentTable | None) -> torch.Tensor:
+        images, labels = self._copy(batch.images), self._copy(batch.labels)
+        if settings:
+            images, labels = augment(images, labels, batch.spacing_nm, settings, (self.plan.seed, self.step, 1))
         with devices.autocast(self.device):
             logits = network(images)
         return known_loss(self.plan.loss.name, logits, labels, self.weights)
 
-    def _batch(self, samples: Samples, step: int, settings: AugmentTable | None) -> tuple[torch.Tensor, torch.Tensor]:
-        batch = samples.batch(step)
-        images = torch.from_numpy(batch.images).to(self.device.type)
-        labels = torch.from_numpy(batch.labels).to(self.device.type)
-        if settings:
-            images, labels = augment(images, labels, batch.spacing_nm, settings, (self.plan.seed, step, 1))
-        return images, labels
+    def _copy(self, array: np.ndarray) -> torch.Tensor:
+        """Take a batch's array to the device; from pinned memory to a GPU, which nothing waits for."""
+        tensor = torch.from_numpy(array)
+        return tensor.pin_memory().to("cuda", non_blocking=True) if self.device.type == "cuda" else tensor
 
     @torch.no_grad()
     def _descend(self, now: float) -> None:

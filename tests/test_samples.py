@@ -1,5 +1,6 @@
 """Patches: around known voxels, in the stated shares, with real context and no label from elsewhere."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -124,6 +125,48 @@ def test_a_step_is_the_same_whenever_it_is_asked_for(volume):
         again = one.batch(step)
         assert all(np.array_equal(a, b) for a, b in zip(again, batch))
     assert samples(boxes, seed=1).draw(3) != one.draw(3) != one.draw(4)
+
+
+@pytest.fixture
+def made(monkeypatch) -> list:
+    """Note the step and the thread of every batch that is made."""
+    notes, make = [], Samples.batch
+
+    def batch(self, step):
+        notes.append((step, threading.current_thread()))
+        return make(self, step)
+
+    monkeypatch.setattr(Samples, "batch", batch)
+    return notes
+
+
+def test_batches_made_ahead_are_those_asked_for_and_none_is_made_twice(volume, made):
+    found = samples([box_of(volume, (0, 14, 28), sparse((12, 12, 12), {1: 9, 2: 4}))])
+    ahead = list(found.ahead(range(3, 8)))
+    assert [step for step, _ in made] == [3, 4, 5, 6, 7] and len({thread for _, thread in made}) == 1
+    for step, batch in zip(range(3, 8), ahead):
+        assert all(np.array_equal(a, b) for a, b in zip(batch, found.batch(step)))
+    assert list(found.ahead(range(5, 5))) == []
+
+
+def test_one_batch_is_made_ahead_and_the_thread_ends_when_no_more_are_wanted(volume, made):
+    batches = samples([box_of(volume, (0, 14, 28), sparse((12, 12, 12), {1: 9}))]).ahead(range(10))
+    next(batches)
+    next(batches)
+    batches.close()
+    assert [step for step, _ in made] == [0, 1, 2]
+    assert made[0][1] is not threading.current_thread() and not made[0][1].is_alive()
+
+
+def test_what_a_batch_made_ahead_fails_of_is_raised_where_it_is_wanted(volume, made):
+    found = samples([box_of(volume, (0, 14, 28), sparse((12, 12, 12), {1: 9}))])
+    batches = found.ahead(range(10))
+    next(batches)
+    next(batches)
+    found._pieces.clear()
+    with pytest.raises(IndexError):
+        list(batches)
+    assert not made[0][1].is_alive()
 
 
 def test_jitter_moves_the_voxel_about_in_the_patch(volume):

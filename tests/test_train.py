@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +76,7 @@ def test_cancelled_at_any_step_it_goes_on_to_the_same_weights(tmp_path, bfloat16
         checkpoint = tmp_path / f"stop-{stop}"
         with pytest.raises(Cancelled, match=f"step {stop} of 10"):
             train_for(stop, plan, samples, checkpoint, where)
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
         found, steps = train_for(10, plan, prepare(tmp_path, settings)[1], checkpoint, where)
         assert same(found.arrays, whole.arrays) and found.curve == whole.curve
         assert steps == list(range(stop + 1, 11))
