@@ -112,7 +112,7 @@ class TestTable(Table):
 
 class RankTable(Table):
     strategy: Literal["random", "foreground", "entropy", "diverse"] = "foreground"
-    """How boxes are chosen by a model: random, foreground (half hold a predicted class), entropy, diverse (no copies)."""
+    """How a model chooses boxes: random, foreground (half hold a predicted class), entropy, diverse (no copies)."""
     blank: float = Field(default=0.01, ge=0, le=1)
     """A bin whose normalised intensities deviate less than this is blank; mostly blank boxes are not proposed."""
     clusters: int = Field(default=0, ge=0, le=1000)
