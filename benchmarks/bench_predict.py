@@ -34,10 +34,13 @@ SPACING = (8.0, 8.0, 8.0)
 MADE = 128
 """Voxels a side of the tissue that is made; larger volumes mirror it."""
 OVERLAP = 0.25
+NARROW = 16
+"""Voxels of context that [predict] halo is set to, for a prediction that is not exact."""
 SYSTEMS = {
     "imports": "imports and nothing else",
     "forward": "forward pass alone, data in memory",
     "rondel": "rondel",
+    "rondel narrow": f"rondel, context of {NARROW}",
     "forward torch": "forward pass alone, torch",
     "rondel torch": "rondel, torch",
     "rondel float32": "rondel, float32",
@@ -46,7 +49,7 @@ SYSTEMS = {
     "monai constant float32": "MONAI, constant, float32",
     "monai constant bfloat16": "MONAI, constant, bfloat16",
 }
-ONCE = ("rondel float32", "monai constant float32", "monai constant bfloat16")
+ONCE = ("rondel narrow", "rondel float32", "monai constant float32", "monai constant bfloat16")
 """Systems that run in the first turn only; MONAI's constant has the forward passes of gaussian."""
 
 
@@ -75,7 +78,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--dims", type=int, choices=(2, 3), default=3)
     parser.add_argument("--repeats", type=int, help="turns; 3, from 512 voxels a side on 1")
     parser.add_argument("--steps", type=int, help="training steps; 60")
-    parser.add_argument("--memory-gb", type=float, default=2.0, help="as [predict] memory_gb")
+    parser.add_argument("--memory-gb", type=float, help="as [predict] memory_gb; a quarter of the machine's")
     parser.add_argument("--roi", type=int, help="voxels a side of MONAI's window; 96, 256 in 2-D")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -99,7 +102,7 @@ def told(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def fresh(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Run one system in a process of its own; returns its answer, CPU and wall seconds and peak gigabytes."""
-    given = {k: v for k, v in vars(options).items() if k not in ("child", "quick")}
+    given = {k: v for k, v in vars(options).items() if k not in ("child", "quick") and v is not None}
     words = [word for k, v in given.items() for word in (f"--{k.replace('_', '-')}", str(v))]
     with tempfile.TemporaryFile("w+") as out:
         began = time.monotonic()
@@ -262,7 +265,9 @@ def monai(options: argparse.Namespace) -> dict[str, Any]:
 def agreement(options: argparse.Namespace) -> dict[str, Any]:
     """Compare every system with one pass over the whole of a smaller volume."""
     import torch
-    from rondel.loop.predict import predict_box
+    from rondel.loop import halo as halos
+    from rondel.store.box import tiles
+    from rondel.store.settings import PredictTable
 
     net, record, volume, normalisation = _plain(options, options.agree)
     image = torch.from_numpy(normalisation.apply(volume.read(record.box)))
@@ -274,7 +279,11 @@ def agreement(options: argparse.Namespace) -> dict[str, Any]:
         if system == "rondel":
             options.child = name
             predictor, *_ = _opened(options, options.agree)
-            answer = predict_box(volume, record.box, predictor, normalisation, (64, 64, 64))
+            halo = halos.chosen(predictor.plan, PredictTable(halo=_halo(options)))
+            answer = np.empty_like(expected)
+            for tile in tiles(record.shape, record.box, (64, 64, 64), halo, predictor.plan.stride):
+                part = predictor.forward(volume.read_reflected(tile.read), normalisation)[0].numpy()
+                answer[:, *tile.write.slices] = part[:, *tile.inner.slices]
         elif system == "monai":
             answer = _slide(net, image.numpy(), options, *words).softmax(0).numpy()
         else:
@@ -349,14 +358,21 @@ def _opened(options: argparse.Namespace, size: int) -> tuple:
 def _planned(options: argparse.Namespace, predictor, record) -> tuple:
     """Make an empty map and cut it into tiles as large as the memory allows."""
     from rondel.loop import device
+    from rondel.loop import halo as halos
     from rondel.loop.predict import plan_tiles
     from rondel.store.maps import MapPlan, Maps
+    from rondel.store.settings import PredictTable
 
     box = (32, 32, 32) if options.dims == 3 else (1, 128, 128)
     maps = Maps.create(Path(tempfile.mkdtemp(dir=options.folder)), MapPlan.of(record, 1, box, CLASSES))
-    memory = options.memory_gb * 1e9
-    write = device.choose_tile(predictor.plan, record.shape, maps.plan.chunks, memory, predictor.device, record.box)
-    return maps, plan_tiles(maps, record.box, write, predictor.plan)
+    settings = PredictTable(memory_gb=options.memory_gb or "auto", halo=_halo(options))
+    memory, halo = device.tile_memory(settings, predictor.device), halos.chosen(predictor.plan, settings)
+    place = (record.shape, maps.plan.chunks, memory, predictor.device, record.box)
+    return maps, plan_tiles(maps, record.box, device.choose_tile(predictor.plan, *place, halo), predictor.plan, halo)
+
+
+def _halo(options: argparse.Namespace) -> Any:
+    return NARROW if options.child.endswith("narrow") else "exact"
 
 
 CHILDREN = {
