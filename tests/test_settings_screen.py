@@ -8,6 +8,7 @@ from rondel.store.project import Project
 from rondel.store.settings import Settings
 from rondel.tui import setting_rows
 from rondel.tui.settings_screen import SettingsScreen
+from textual.events import Paste
 
 from .screen_host import drive, look, settle, text_of
 
@@ -22,8 +23,12 @@ def on_disk(folder: Path) -> Settings:
 
 
 async def go_to(pilot, key: str) -> None:
+    """Filter by a key that is pasted, as the list is drawn anew for each letter that is typed."""
     screen = pilot.app.screen
-    await pilot.press("slash", *key, "enter")
+    await pilot.press("slash")
+    pilot.app.post_message(Paste(key))
+    await pilot.pause()
+    await pilot.press("enter")
     await settle(pilot)
     assert screen.setting.key == key
 
