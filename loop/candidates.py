@@ -116,7 +116,7 @@ def features(table: BinTable, box: Box) -> np.ndarray | None:
     rows = [row for row, name in enumerate(table.names) if name.startswith("feature:")]
     if not rows:
         raise UsageError(
-            f"the map of '{table.volume}' was made by a rondel whose bins held no features yet",
+            f"the map of '{table.volume}' was made before bins held features, by which boxes are told apart",
             f"remove the folder maps/{table.volume} of the project, so that it is predicted again",
         )
     within = box.snap_outwards(table.bin).intersect(Box.of_shape(table.shape))

@@ -191,7 +191,7 @@ def test_diverse_needs_features_and_the_others_do_not():
     bare = replace(bare, names=NAMES[:-FEATURES], values=bare.values[:-FEATURES])
     for strategy in set(STRATEGIES) - {"diverse"}:
         assert propose([bare], replace(WANTED, strategy=strategy))
-    with pytest.raises(UsageError, match="no features") as refused:
+    with pytest.raises(UsageError, match="before bins held features") as refused:
         propose([bare], replace(WANTED, strategy="diverse"))
     assert "maps/scan" in refused.value.hint
 
