@@ -1,12 +1,14 @@
 """How long is it from labels saved to a new champion and its proposals on screen? Each stage of a warm round, timed.
 
     python benchmarks/bench_round.py [--data ../shared/data] [--train-within 12s] [--within 0] [--repeats 3] [--quick]
+                                     [--steps 55 32]
 
 A volume of 160x160x160, cut from fib25_medulla or made up where that is not there, gets 4 test boxes and 24 train
 boxes of 32x32x32: 16 in round 1, from which the parent model comes, and 8 in round 2. Then `rondel round` is timed on
 copies of the project until it has printed the boxes that come next. The settings are the defaults but for [train]
-within (and [rank] within, where asked for), which a person sets who does not want to wait; 0 takes a limit away. The
-gate lets every model pass: one that does not become the champion predicts nothing, and its round takes less.
+within (and [rank] within, where asked for), which a person sets who does not want to wait; 0 takes a limit away. With
+--steps, trainings end after so many steps in place of a time, so that Dice does not depend on how busy the machine is.
+The gate lets every model pass: one that does not become the champion predicts nothing, and its round takes less.
 """
 
 import argparse
@@ -38,6 +40,7 @@ def main() -> None:
     parser.add_argument("--train-within", default="12s")
     parser.add_argument("--within", default="0")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--steps", type=int, nargs=2, help="steps of the parent's training and of the round's")
     parser.add_argument("--quick", action="store_true", help="a volume of 64 voxels a side, small boxes and network")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -70,7 +73,7 @@ def prepare(folder: Path, options: argparse.Namespace) -> Path:
     rondel(folder, "init", str(project), "--classes", CLASSES)
     rondel(project, "add", str(folder / "image.npy"), "--name", "scan", "--spacing", "10,10,10", "--unit", "nm")
     rondel(project, "config", "boxes.per_round", str(first))
-    rondel(project, "config", "train.within", "20s")
+    limit_training(project, options, 0, "20s")
     for key, value in (QUICK if options.quick else {}).items():
         rondel(project, "config", key, value)
     rondel(project, "round")
@@ -78,10 +81,19 @@ def prepare(folder: Path, options: argparse.Namespace) -> Path:
     rondel(project, "config", "boxes.per_round", str(3 if options.quick else SECOND))
     rondel(project, "round")
     answer(project, folder / "truth.npy")
-    rondel(project, "config", "train.within", options.train_within)
+    limit_training(project, options, 1, options.train_within)
     rondel(project, "config", "rank.within", options.within)
     rondel(project, "config", "gate.drop", "1")
     return project
+
+
+def limit_training(project: Path, options: argparse.Namespace, which: int, within: str) -> None:
+    """Set how long the parent's training (0) or the round's (1) may take."""
+    if options.steps:
+        rondel(project, "config", "train.steps", str(options.steps[which]))
+        rondel(project, "config", "train.more_steps", "0")
+    else:
+        rondel(project, "config", "train.within", within)
 
 
 def rondel(project: Path, *words: str) -> None:
@@ -173,7 +185,8 @@ def look(pid: int, found: Timed) -> None:
 
 def tell(found: list[Timed], source: str, options: argparse.Namespace) -> None:
     totals = sorted(f.total for f in found)
-    print(f"warm round on {source}, [train] within {options.train_within}, [rank] within {options.within}")
+    limit = f"{options.steps[1]} steps" if options.steps else f"within {options.train_within}"
+    print(f"warm round on {source}, [train] {limit}, [rank] within {options.within}")
     print(f"labels saved to proposals on screen: {statistics.median(totals):.1f} s", end=" ")
     print(f"(median of {len(totals)}, {totals[0]:.1f} to {totals[-1]:.1f})")
     for stage in found[0].stages:
