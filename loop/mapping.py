@@ -66,7 +66,8 @@ def predict_volume(
 ) -> dict:
     """Predict a volume, or a region of it, going on where an earlier run was stopped; by workers, if there are any.
 
-    A map that was made for another box shape or other classes is made anew. `shown` boxes of it will be on show.
+    A map that was made for another box shape or other classes, or of tiles with less context than is set, is made anew.
+    `shown` boxes of it will be on show.
     """
     record, loaded = project.volume_record(name), load(project, number)
     opened = _open_map(project, record, loaded)
@@ -77,11 +78,13 @@ def predict_volume(
     planned = plan_tiles(opened, place, write, plan, halo)
     began = time.monotonic()
     keep = probabilities or _keeps(project, record, loaded, place.voxels, shown)
+    due = _begin(project, opened, planned, keep, halo)
     blank = _predict(project, loaded, opened, planned, report, keep, dask=dask)
     if region is None:
         opened.finish(lambda done, total, unit: report(f"pyramid of {name}", done, total, unit))
-    found = {"model": number, "tiles": len(planned), "blank": blank, "seconds": time.monotonic() - began}
-    found |= {"backend": loaded.predictor.backend.name, "halo": halo}
+    halo = opened.plan.halo or plan.halo
+    found = {"model": number, "tiles": len(planned), "computed": due, "blank": blank}
+    found |= {"seconds": time.monotonic() - began, "backend": loaded.predictor.backend.name, "halo": halo}
     if halo != plan.halo and region is None:
         report(f"compare with exact tiles of {name}", 0, 1, "samples")
         volume = project.open_volume(name)
@@ -117,6 +120,7 @@ def predict_pool(project: Project, name: str, number: int, report: Report, limit
         write = tile_shape(project, record, loaded, chunks, place, halo)
         planned += plan_tiles(opened, place, write, plan, halo)
     keep = _keeps(project, record, loaded, voxels, limit.shown)
+    _begin(project, opened, planned, keep, halo)
     _predict(project, loaded, opened, planned, report, keep, limit.until)
 
 
@@ -131,6 +135,15 @@ def _keeps(project: Project, record: VolumeRecord, loaded: Loaded, voxels: int, 
     again = shown * math.prod(n + 2 * context for n, context in zip(box_shape(project, record), halo))
     done, kept = (ledger.done_tiles(project.database, record.name, loaded.number, keep) for keep in (False, True))
     return voxels <= again and done == kept
+
+
+def _begin(project: Project, opened: Maps, planned: list[Tile], keep: bool, halo: ZYX) -> int:
+    """Note the context of the tiles that are not done yet; returns how many there are."""
+    done = ledger.done_tiles(project.database, opened.plan.volume, opened.plan.model, keep)
+    due = len(undone(planned, done, opened.plan.bin))
+    if due:
+        opened.note_halo(halo)
+    return due
 
 
 def _predict(
@@ -193,13 +206,16 @@ def _kept(project: Project, number: int, box: LabelBox) -> bool:
 
 
 def _open_map(project: Project, record: VolumeRecord, loaded: Loaded) -> Maps:
+    exact = loaded.predictor.plan.halo
+    wanted = halos.chosen(loaded.predictor.plan, project.settings.predict)
     names = {c.value: (c.name, c.colour) for c in project.classes}
     classes = tuple((v, *names[v]) for v in loaded.labels)
     plan = MapPlan.of(record, loaded.number, box_shape(project, record), classes)
     folder = maps.map_folder(project.folder, record.name, loaded.number)
     if (folder / maps.CARD).exists():
         there = Maps.open(project.folder, record.name, loaded.number).plan
-        if (there.shape, there.bin, there.labels) == (plan.shape, plan.bin, plan.labels):
+        enough = all(has >= asked for has, asked in zip(there.halo or exact, wanted))
+        if enough and (there.shape, there.bin, there.labels) == (plan.shape, plan.bin, plan.labels):
             return Maps.create(project.folder, plan)
     ledger.forget_tiles(project.database, record.name, loaded.number)
     maps.remove(project.folder, record.name, loaded.number)

@@ -19,7 +19,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -58,6 +58,8 @@ class MapPlan:
     unit: str
     features: int = 0
     """How many features of the network are kept of a bin."""
+    halo: ZYX | None = None
+    """The least context that tiles of it read; None is all that the network sees."""
 
     @classmethod
     def of(cls, record: VolumeRecord, model: int, box: Sequence[int], classes: Sequence[tuple[int, str, str]]) -> Self:
@@ -134,7 +136,7 @@ class Maps:
         """Open a map of a project folder; raises InvalidDataError when there is none."""
         folder = map_folder(root, volume, model)
         try:
-            card = {"features": 0} | json.loads((folder / CARD).read_text("utf-8"))
+            card = {"features": 0, "halo": None} | json.loads((folder / CARD).read_text("utf-8"))
             fields = {k: _tuples(card[k]) for k in MapPlan.__dataclass_fields__}
         except (OSError, ValueError, KeyError) as error:
             raise InvalidDataError(
@@ -160,6 +162,13 @@ class Maps:
             _create_arrays(beside, plan)
             write_bytes(beside / CARD, json.dumps(asdict(plan), indent=1).encode())
         return cls(folder, plan)
+
+    def note_halo(self, halo: ZYX) -> None:
+        """Note that tiles to come read so much context, where others read more."""
+        z, y, x = (min(*axis) for axis in zip(self.plan.halo or halo, halo))
+        if self.plan.halo != (z, y, x):
+            self.plan = replace(self.plan, halo=(z, y, x))
+            write_bytes(self.folder / CARD, json.dumps(asdict(self.plan), indent=1).encode())
 
     def write_tile(
         self,

@@ -5,14 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rondel.loop import halo as halos
+from rondel.loop import mapping
 from rondel.loop.predict import plan_tiles
-from rondel.store import settings_file
+from rondel.store import maps, settings_file
 from rondel.store.box import Box
 from rondel.store.project import open_project
 from rondel.store.settings import PredictTable
 
 from . import small_rounds
 from .doors import Rondel, rondel
+from .small_rounds import Quiet
 from .test_predict import Case
 
 __all__ = ["rondel"]
@@ -87,5 +89,26 @@ def test_prediction_and_doctor_say_what_less_context_costs(rondel: Rondel, train
     assert "context of 4 x 4 x 4, by [predict] halo: " in told and "of voxels where tiles meet change class" in told
     told = rondel("-p", trained, "doctor").out
     assert "of voxels where tiles meet change class" in " ".join(told.split())
+    assert " 0 of 6 tiles, " in rondel("-p", trained, "predict", "scan").out
     refused = rondel("-p", trained, "config", "predict.halo", "some")
     assert refused.code != 0 and "halo" in refused.err
+
+
+def test_a_map_with_more_context_than_is_set_is_kept_and_said_to_be_exact(trained: Path):
+    for n, halo in enumerate(("exact", "4", "exact")):
+        settings_file.change(trained / "project.toml", "predict.halo", halo)
+        with open_project(trained) as project:
+            if n == 0:
+                maps.remove(project.folder, "scan", 1)
+            found = mapping.predict_volume(project, "scan", 1, Quiet())
+        assert (found["computed"], "lost" in found) == (0 if n else found["tiles"], False)
+
+
+def test_a_map_begun_with_less_context_is_made_anew_once_more_is_set(trained: Path):
+    for halo, less in (("4", True), ("exact", False)):
+        settings_file.change(trained / "project.toml", "predict.halo", halo)
+        with open_project(trained) as project:
+            if less:
+                maps.remove(project.folder, "scan", 1)
+            found = mapping.predict_volume(project, "scan", 1, Quiet())
+        assert (found["computed"], "lost" in found) == (found["tiles"], less)

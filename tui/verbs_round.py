@@ -103,7 +103,8 @@ def predict(
         result = door.run(project, "predict", request, detach=detach)
         if result:
             blank = f" ({result['blank']} blank)" if result["blank"] else ""
-            what = f"{result['tiles']} tiles{blank}, {result['seconds']:.1f} s, {result['backend']}"
+            there = "" if result["computed"] == result["tiles"] else f"{result['computed']} of "
+            what = f"{there}{result['tiles']} tiles{blank}, {result['seconds']:.1f} s, {result['backend']}"
             door.say(f"{name} predicted by model {result['model']}: {what}")
             if "lost" in result:
                 door.say(f"context of {' x '.join(map(str, result['halo']))}, by [predict] halo: {result['lost']}")
