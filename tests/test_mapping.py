@@ -1,5 +1,6 @@
 """A ranking predicts a pool of candidates that does not grow with the volume."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from rondel.loop.loaded import load
 from rondel.store import label_boxes, ledger, maps, settings_file
 from rondel.store import project as projects
 from rondel.store.box import Box
+from rondel.store.errors import UsageError
 from rondel.store.project import Project, open_project
 from rondel.store.records import Purpose, State
 
@@ -88,6 +90,32 @@ def test_without_a_limit_all_is_predicted(labelled):
     with open_project(labelled) as project:
         rounds.work_rank(project, {"count": 1}, Quiet())
         assert predicted(project).all()
+
+
+def test_a_project_may_choose_boxes_unlike_its_labelled_ones(labelled):
+    settings_file.change(labelled / "project.toml", "rank.strategy", "diverse")
+    with open_project(labelled) as project:
+        before = len(label_boxes.select(project.database))
+        rounds.work_rank(project, {"count": 2}, Quiet())
+        added = sorted(label_boxes.select(project.database), key=lambda row: row.id)[before:]
+        assert [row.strategy for row in added] == ["diverse", "diverse"]
+        assert all(row.reason.startswith(("unlike the boxes so far", "like another box")) for row in added)
+
+
+def test_a_map_made_before_bins_held_features_is_ranked_by_the_other_strategies(labelled):
+    with open_project(labelled) as project:
+        card = maps.map_folder(project.folder, "scan", 1) / maps.CARD
+        fields = json.loads(card.read_text())
+        del fields["features"]
+        card.write_text(json.dumps(fields))
+        with pytest.raises(UsageError, match="before bins held features") as refused:
+            rounds.work_rank(project, {"count": 1}, Quiet())
+        assert "remove the folder maps/scan" in refused.value.hint
+    settings_file.change(labelled / "project.toml", "rank.strategy", "entropy")
+    with open_project(labelled) as project:
+        rounds.work_rank(project, {"count": 1}, Quiet())
+        assert maps.Maps.open(project.folder, "scan", 1).plan.features == 0
+        forget(project)
 
 
 REGION = Box((0, 0, 0), (32, 64, 64))
