@@ -38,7 +38,10 @@ def _seconds(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     number, unit = value.strip()[:-1], value.strip()[-1:]
-    return float(number) * UNITS[unit] if unit in UNITS else float(value)
+    try:
+        return float(number) * UNITS[unit] if unit in UNITS else float(value)
+    except ValueError:
+        raise ValueError("a time is wanted, as 90, 60s, 5m or 1h") from None
 
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -176,7 +179,7 @@ class LossTable(Table):
     """Loss over known voxels: cross entropy, soft Dice, or the mean of both."""
     class_weights: Literal["auto", "none"] = "auto"
     """Class weights in the cross entropy; "auto": with three or more classes the square root of inverse frequency."""
-    weight_limit: float = Field(default=10.0, ge=1)
+    weight_limit: float = Field(default=10.0, ge=1, allow_inf_nan=False)
     """Largest automatic class weight."""
 
 
@@ -209,14 +212,14 @@ class TrainTable(Table):
     """Train boxes kept out of training to watch its loss; test boxes are never used for that."""
     checkpoint: int = Field(default=20, ge=1)
     """Steps between checkpoints, from which an interrupted training goes on."""
-    cache_gb: float = Field(default=4.0, gt=0)
+    cache_gb: float = Field(default=4.0, gt=0, allow_inf_nan=False)
     """Memory for the images of labelled boxes, in gigabytes."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of training; "auto": bfloat16 where the processor is faster in it."""
 
 
 class PredictTable(Table):
-    memory_gb: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    memory_gb: Literal["auto"] | Annotated[float, Field(gt=0, allow_inf_nan=False)] = "auto"
     """Gigabytes a prediction tile may take; larger tiles waste less on context. "auto": a quarter of the machine's."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where training and prediction run; "auto": CUDA when there is one."""

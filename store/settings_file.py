@@ -175,19 +175,24 @@ def _toml_text(value: Any) -> str:
 
 def _explain(error: ValidationError, source: str) -> tuple[str, str]:
     first = min(error.errors(), key=_telling)
-    place = ".".join(str(p) for p in first["loc"] if not str(p).startswith(("literal[", "tuple[", "float")))
+    place = ".".join(str(p) for p in first["loc"] if not str(p).startswith(_PYDANTIC))
     if first["type"] == "extra_forbidden":
         return _unknown(place, _known(first["loc"][:-1]), source)
     found = f", found {first['input']!r}" if not isinstance(first["input"], dict) else ""
     said = _SAID.get(first["type"]) or first["msg"].removeprefix("Value error, ").replace(
         "Input should be ", "must be ", 1
     )
+    if first["type"] == "literal_error":  # a word, where a number would do as well
+        same = (_SAID.get(e["type"]) for e in error.errors() if e["loc"][:2] == first["loc"][:2])
+        said += "".join(f", or {what.removesuffix(' is wanted')}" for what in same if what)
     return (
         f"{source}: {place or 'settings'}: {said}{found}",
         "'rondel config' lists every setting with its default",
     )
 
 
+_PYDANTIC = ("literal[", "tuple[", "float", "constrained-")
+"""How its names of the kinds of a value begin, which stand in a place beside keys."""
 _SAID = {
     "int_parsing": "a whole number is wanted",
     "int_type": "a whole number is wanted",
