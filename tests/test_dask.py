@@ -24,10 +24,10 @@ from distributed import Client, Nanny, Scheduler, SpecCluster, Worker, get_worke
 from rondel.loop import cluster, jobs, mapping
 from rondel.loop.cluster import Dask, connected
 from rondel.loop.engine import Answer, Write
-from rondel.store import ledger, settings_file
-from rondel.store.box import Tile
+from rondel.store import ledger, settings_file, shards
+from rondel.store.box import Box, Tile
 from rondel.store.errors import Cancelled, RondelError, UsageError
-from rondel.store.maps import map_folder
+from rondel.store.maps import Maps, map_folder
 from rondel.store.project import Project, open_project
 from rondel.store.records import JobState
 from rondel.store.settings import PredictTable
@@ -142,6 +142,18 @@ def test_workers_killed_in_the_middle_lose_nothing_and_double_nothing(serial, da
         shutil.rmtree(tmp_path / str(runs))
     print(f"{killed} workers killed in {runs} predictions")
     wait_until(lambda: dask.workers == 2)
+
+
+def test_workers_that_write_into_the_same_shards_lose_nothing(serial, dask, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "MANY", 2)
+    with open_project(serial.copy(tmp_path / "shards")) as project:
+        mapping.predict_volume(project, "scan", 1, Quiet(), probabilities=True, dask=dask)
+        found = Maps.open(project.folder, "scan", 1)
+    wanted = Maps.open(serial.folder.with_name("done"), "scan", 1)
+    whole = Box.of_shape(found.plan.shape)
+    assert sum(1 for path in (found.folder / "classes.ome.zarr/s0/c").rglob("*") if path.is_file()) == 2
+    for read in (Maps.read_classes, Maps.read_uncertainty, Maps.read_probabilities):
+        np.testing.assert_array_equal(read(found, whole), read(wanted, whole))
 
 
 class Deadly(Logged):
