@@ -7,6 +7,7 @@
                           bins.npy                float16 (statistic, z, y, x)
 
 All cover the whole volume from the start and hold only what was written; which tiles are done is rows in the database.
+An array of very many chunks is made of shards (shards.py); one that was made before goes on as it is.
 A bin's statistics are means over its voxels, rounded to float16 (relative error at most 2^-11); 0 of "valid" is not
 predicted. A map.json that does not say how many features they hold is of before there were any. The bins are written
 row by row at their place in the file, so that a tile costs only its own bins, and a full disk is an error rather than a
