@@ -140,7 +140,8 @@ def _ready(network: torch.nn.Module, plan: NetworkPlan, device: Device, cache: P
     path = cache / f"openvino-{_key(network, plan, device, core)}.blob" if cache else None
     kept = _read(path) if path else None
     if kept:
-        return Compiled(core.import_model(kept[0], "CPU", options)), kept[1]
+        with suppress(RuntimeError):  # what another build of OpenVINO kept, in a project that came from elsewhere
+            return Compiled(core.import_model(kept[0], "CPU", options)), kept[1]
     blob = core.compile_model(_convert(network, plan), "CPU", options).export_model().read()
     found = Compiled(core.import_model(blob, "CPU", options))
     verdict = compare(found, network, plan, device)
@@ -200,7 +201,7 @@ def _key(network: torch.nn.Module, plan: NetworkPlan, device: Device, core: "ope
 
 def _read(path: Path) -> tuple[bytes, Verdict] | None:
     """Read what `_keep` wrote, unless it is not there or damaged."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, TypeError):
         digest, body = path.read_bytes().split(b"\n", 1)
         if hashlib.sha256(body).hexdigest().encode() == digest:
             verdict, blob = body.split(b"\n", 1)

@@ -1,5 +1,6 @@
 """OpenVINO computes what torch does: converted once a version, kept, checked, and given up where it differs."""
 
+import hashlib
 import logging
 import os
 import subprocess
@@ -114,6 +115,19 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str) -> None:
     assert again.backend.name == "openvino"
     np.testing.assert_array_equal(answer(again, image), expected)
     assert compiled._read(kept)  # whole again
+
+
+@needs_openvino
+@pytest.mark.parametrize("body", [b'{"changed": 0, "largest": 0}\nof another build', b"[0, 0]\n"])
+def test_a_whole_file_that_cannot_be_used_here_is_made_again(tmp_path: Path, body: bytes) -> None:
+    plan, image = plan_of(3), texture((16, 16, 16))[None]
+    expected = answer(Predictor.load(plan, random_weights(plan), CPU, "auto", tmp_path), image)
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    again = Predictor.load(plan, random_weights(plan), CPU, "auto", tmp_path)
+    assert again.backend.name == "openvino"
+    np.testing.assert_array_equal(answer(again, image), expected)
+    assert body not in kept.read_bytes()
 
 
 @needs_openvino
