@@ -75,7 +75,7 @@ class Predictor:
     @torch.inference_mode()
     def forward(self, image: np.ndarray, normalisation: Normalisation) -> Seen:
         """Normalise an image (C, Z, Y, X) and run the network on it."""
-        stored = torch.from_numpy(image).to(self.device.type)  # as it is stored: a quarter of the bytes
+        stored = torch.from_numpy(image).to(self.device.type, non_blocking=True)  # as it is: a quarter of the bytes
         scaled = normalisation.apply_(stored.to(torch.float32, copy=True))
         with devices.autocast(self.device):
             logits, features = self.network(scaled[None].contiguous(memory_format=torch.channels_last_3d))
@@ -87,9 +87,9 @@ class Predictor:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a tile writes."""
+    """What a tile's maps and bins are made of."""
 
-    classes: np.ndarray  # (Z, Y, X) uint8 label values
+    winner: np.ndarray  # (Z, Y, X) uint8 channels
     uncertainty: np.ndarray  # (Z, Y, X) uint8
     bins: np.ndarray  # (S, z, y, x) float32
     probabilities: np.ndarray | None  # (K, Z, Y, X) uint8
@@ -111,7 +111,7 @@ class Opened:
         return self
 
     def read(self, tile: Tile) -> np.ndarray:
-        return self.volume.read_reflected(tile.read)
+        return devices.pinned(self.volume.read_reflected(tile.read), self.predictor.device)
 
     def compute(self, tile: Tile, image: np.ndarray) -> Write:
         blank = _blank(image)
@@ -125,7 +125,8 @@ class Opened:
         return functools.partial(self._write, tile, found, bool(blank))
 
     def _write(self, tile: Tile, found: Output, blank: bool) -> Answer:
-        self.maps.write_tile(tile.write, found.classes, found.uncertainty, None, found.probabilities)
+        classes = np.array(self.maps.plan.labels, np.uint8)[found.winner]
+        self.maps.write_tile(tile.write, classes, found.uncertainty, None, found.probabilities)
         return Answer(found.bins, blank)
 
     def _compute(self, tile: Tile, image: np.ndarray) -> Output:
@@ -223,12 +224,12 @@ def _compute(
     if maps.plan.features:
         bins = [pooled(seen.features, predictor.plan.stride, inner, maps.plan.bin)]
     return Output(
-        classes=np.array(maps.plan.labels, np.uint8)[found.winner.cpu().numpy()],
+        winner=devices.fetch(found.winner),
         uncertainty=_bytes(found.unsure),
-        bins=torch.cat([found.bins, *bins]).cpu().numpy(),
+        bins=devices.fetch(torch.cat([found.bins, *bins])),
         probabilities=_bytes(probabilities) if keep else None,
     )
 
 
 def _bytes(shares: torch.Tensor) -> np.ndarray:
-    return (shares * 255).round_().to(torch.uint8).cpu().numpy()
+    return devices.fetch((shares * 255).round_().to(torch.uint8))

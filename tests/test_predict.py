@@ -338,8 +338,17 @@ def test_bfloat16_stays_near_float32(small):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_agrees_with_the_processor(small):
+def test_cuda_agrees_with_the_processor(tmp_path, small):
     exact = predict_box(small.volume, small.whole, small.predictor, small.normalisation, (64, 64, 64))
-    cuda = Predictor.load(small.plan, random_weights(small.plan), Device("cuda", False, os.cpu_count() or 1, "GPU"))
-    found = predict_box(small.volume, small.whole, cuda, small.normalisation, (64, 64, 64))
+    other = Case(tmp_path / "cuda", small.whole.shape)
+    card = Device("cuda", False, os.cpu_count() or 1, "GPU")
+    other.predictor = Predictor.load(small.plan, random_weights(small.plan), card)
+    found = predict_box(other.volume, other.whole, other.predictor, other.normalisation, (64, 64, 64))
     assert np.abs(found - exact).max() <= 2 / 255
+    for case in (small, other):
+        case.run((16, 16, 16), probabilities=True)
+    maps = [case.maps.read_probabilities(case.whole).astype(int) for case in (small, other)]
+    assert np.abs(maps[0] - maps[1]).max() <= 2
+    classes = [case.maps.read_classes(case.whole) for case in (small, other)]
+    assert np.mean(classes[0] != classes[1]) < 0.001
+    np.testing.assert_allclose(small.maps.bins()[:], other.maps.bins()[:], atol=0.01)
