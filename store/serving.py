@@ -4,7 +4,9 @@ serve.json (mode 0600) keeps what a restarted server must find again: its port, 
 """
 
 import json
+import os
 import socket
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -80,7 +82,9 @@ def running(folder: Path) -> Serving | None:
     if serving is None or not serving.pid:
         return None
     found = locks.holder(folder / locks.LABELS)
-    return serving if found and (found.pid, found.host) == (serving.pid, serving.host) else None
+    if not found or (found.pid, found.host) != (serving.pid, serving.host):
+        return None
+    return serving if _lives(serving) else None
 
 
 def boxes_on_pages(folder: Path) -> set[int]:
@@ -92,6 +96,18 @@ def boxes_on_pages(folder: Path) -> set[int]:
 def here(serving: Serving) -> bool:
     """Tell whether a server runs on this machine; its address is of no use elsewhere."""
     return serving.host == socket.gethostname()
+
+
+def _lives(serving: Serving) -> bool:
+    """Tell whether its process is there: a lock that was just taken names who was killed with it, for a moment."""
+    if not here(serving):
+        return True
+    with suppress(PermissionError):
+        try:
+            os.kill(serving.pid, 0)
+        except ProcessLookupError:
+            return False
+    return True
 
 
 def ask(

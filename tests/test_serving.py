@@ -1,7 +1,9 @@
 import json
 import os
 import socket
-from dataclasses import replace
+import subprocess
+import sys
+from dataclasses import asdict, replace
 
 import pytest
 from rondel.store import locks, serving
@@ -54,6 +56,16 @@ def test_a_server_runs_only_while_it_holds_the_lock(tmp_path):
         assert serving.running(tmp_path) is None
     serving.save(tmp_path, SERVING)
     assert serving.running(tmp_path) is None
+
+
+def test_a_lock_that_still_names_who_was_killed_is_no_server(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as killed:
+        killed.wait()
+    serving.save(tmp_path, replace(SERVING, pid=killed.pid))
+    with locks.hold(tmp_path / locks.LABELS, "the next server", 1):
+        holder = locks.Holder(killed.pid, SERVING.host, 1.5, "the server")
+        (tmp_path / locks.LABELS).write_text(json.dumps(asdict(holder)))
+        assert serving.running(tmp_path) is None
 
 
 @pytest.mark.parametrize("other", [{"pid": os.getpid() + 1}, {"host": "elsewhere"}])
