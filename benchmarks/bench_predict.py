@@ -53,6 +53,9 @@ ONCE = ("rondel narrow", "rondel float32", "monai constant float32", "monai cons
 """Systems that run in the first turn only; MONAI's constant has the forward passes of gaussian."""
 
 
+MAY_BE_LEFT_OUT = SYSTEMS.keys() - {"imports", "rondel", "rondel torch", "forward", "forward torch"}
+
+
 def main() -> None:
     options = _options()
     if options.child:
@@ -65,19 +68,21 @@ def main() -> None:
         fresh("imports", options)  # reads the libraries from the disk, once for all
         turns = []
         for turn in range(options.repeats):
-            systems = [name for name in SYSTEMS if turn == 0 or name not in ONCE]
-            turns.append({name: told(name, options) for name in systems})
+            skipped = [*options.leave_out, *(ONCE if turn else ())]
+            turns.append({name: told(name, options) for name in SYSTEMS if name not in skipped})
         show_cost(turns)
-        show_agreement(fresh("agreement", options)["answer"], options)
+        if options.agree:
+            show_agreement(fresh("agreement", options)["answer"], options)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--size", type=int, help="voxels a side of the volume; 256")
-    parser.add_argument("--agree", type=int, help="voxels a side where one pass fits; 160")
+    parser.add_argument("--agree", type=int, help="voxels a side where one pass fits; 160; 0: answers are not compared")
     parser.add_argument("--dims", type=int, choices=(2, 3), default=3)
     parser.add_argument("--repeats", type=int, help="turns; 3, from 512 voxels a side on 1")
     parser.add_argument("--steps", type=int, help="training steps; 60")
+    parser.add_argument("--leave-out", nargs="*", default=[], choices=sorted(MAY_BE_LEFT_OUT), help="systems not run")
     parser.add_argument("--memory-gb", type=float, help="as [predict] memory_gb; a quarter of the machine's")
     parser.add_argument("--roi", type=int, help="voxels a side of MONAI's window; 96, 256 in 2-D")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
@@ -102,7 +107,7 @@ def told(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def fresh(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Run one system in a process of its own; returns its answer, CPU and wall seconds and peak gigabytes."""
-    given = {k: v for k, v in vars(options).items() if k not in ("child", "quick") and v is not None}
+    given = {k: v for k, v in vars(options).items() if k not in ("child", "quick", "leave_out") and v is not None}
     words = [word for k, v in given.items() for word in (f"--{k.replace('_', '-')}", str(v))]
     with tempfile.TemporaryFile("w+") as out:
         began = time.monotonic()
@@ -121,6 +126,8 @@ def show_cost(turns: list[dict[str, dict]]) -> None:
     print(f"\n{'':<36}{'CPU s':>8}{'wall s':>8}{'peak GB':>9}{'CPU / rondel':>14}{'wall / rondel':>15}")
     for name, words in SYSTEMS.items():
         ran = [turn for turn in turns if name in turn]
+        if not ran:
+            continue
         cpu, wall = (statistics.median(_net(turn, name, of) for turn in ran) for of in COSTS)
         peak = statistics.median(turn[name]["gigabytes"] for turn in ran)
         ratios = [statistics.median(_net(turn, name, of) / _net(turn, "rondel", of) for turn in ran) for of in COSTS]
@@ -154,7 +161,7 @@ def prepare(options: argparse.Namespace) -> dict[str, Any]:
     from safetensors.numpy import save_file
 
     image, truth, _ = tissue.tissue((MADE,) * 3, SPACING)
-    for size in {options.size, options.agree}:
+    for size in {options.size, options.agree or options.size}:
         _write(options.folder / f"{size}.ome.zarr", image, size)
     record = _record(options, options.size)
     plan = network.plan_network(NetworkTable(dims=options.dims), SPACING, record.shape, 1, len(CLASSES))
