@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..store import models, ngff
+from ..store import models, ngff, remote
 from ..store.box import ZYX, Box, Tile, tiles
 from ..store.errors import RondelError
 from ..store.labels import label_chunks
@@ -93,7 +93,7 @@ def _image(project: Project, record: VolumeRecord) -> Finding:
     except (RondelError, OSError) as error:
         return Finding("image", str(error), getattr(error, "hint", ""), good=False)
     rate = read / (time.perf_counter() - began) / 1e6
-    return Finding("image", f"{record.dtype} {_by(record.shape)}", f"a chunk is read at {rate:.0f} MB/s")
+    return Finding("image", f"{record.dtype} {_by(record.shape)}", f"a chunk is read at {rate:.3g} MB/s")
 
 
 def _predictor(
@@ -151,7 +151,7 @@ def _context(project: Project, record: VolumeRecord, predictor: Predictor, write
 
 
 def _costs(project: Project, record: VolumeRecord, predictor: Predictor, trained: bool) -> list[Finding]:
-    """Cut the volume into tiles, measure the rate on a piece, and say what all of it and what a round takes."""
+    """Cut the volume into tiles, measure the rates on a piece, and say what all of it and what a round takes."""
     plan, settings = predictor.plan, project.settings
     memory, chunks = device.tile_memory(settings.predict, predictor.device), label_chunks(record.shape)
     halo = halos.chosen(plan, settings.predict)
@@ -159,7 +159,8 @@ def _costs(project: Project, record: VolumeRecord, predictor: Predictor, trained
     cut = list(tiles(record.shape, record.box, write, halo, plan.stride))
     largest = max(cut, key=lambda tile: tile.read.voxels)
     need, waste = device.bytes_per_voxel(plan, predictor.device) * largest.read.voxels, _read(cut) / record.box.voxels
-    rate = _rate(project, record, predictor)
+    rate, reading = _rates(project, record, predictor)
+    slower = min(rate, reading)  # the next tile is read while one is computed
     pool = settings.rank.candidates * math.prod(box_shape(project, record))
     region = region_of(project, record).voxels
     round_ = min(pool, region) if pool else region
@@ -172,23 +173,36 @@ def _costs(project: Project, record: VolumeRecord, predictor: Predictor, trained
             f"[predict] memory_gb is {_allowed(settings.predict, memory)}; {_free_memory(predictor.device)}",
         ),
         Finding("rate", f"{rate / 1e6:.2f} million voxels/s", f"measured on a piece, with {predictor.backend.name}"),
-        Finding("whole volume", _duration(record.box.voxels * waste / rate), f"{record.box.voxels:,} voxels"),
-        Finding("a round's candidates", _duration(round_ * waste / rate), f"{round_:,} voxels, by [rank] candidates"),
+        Finding("reading", f"{reading / 1e6:.2f} million voxels/s", _reading_tells(record, reading < rate)),
+        Finding("whole volume", _duration(record.box.voxels * waste / slower), f"{record.box.voxels:,} voxels"),
+        Finding("a round's candidates", _duration(round_ * waste / slower), f"{round_:,} voxels, by [rank] candidates"),
     ]
 
 
-def _rate(project: Project, record: VolumeRecord, predictor: Predictor) -> float:
-    """Return voxels a second of a forward pass, the second of two: the first one sets up what the others use."""
+def _reading_tells(record: VolumeRecord, slower: bool) -> str:
+    goes_on = "; the times below are those of reading" if slower else ""
+    kept = ", of which the cache may have had some" if remote.is_url(record.url) else ""
+    return f"measured on the same piece{kept}{goes_on}"
+
+
+def _rates(project: Project, record: VolumeRecord, predictor: Predictor) -> tuple[float, float]:
+    """Return voxels a second of a forward pass, and of reading what it is given.
+
+    Of two passes the second counts: the first one sets up what the others use.
+    """
     side = [max(TRIED // s, 1) * s for s in predictor.plan.stride]
     middle = [max((n - a) // 2, 0) // s * s for n, a, s in zip(record.shape, side, predictor.plan.stride)]
-    image = project.open_volume(record.name).read_reflected(Box.at(middle, side))
+    volume, piece = project.open_volume(record.name), Box.at(middle, side)
+    began = time.perf_counter()
+    image = volume.read_reflected(piece)
+    reading = piece.intersect(record.box).voxels / (time.perf_counter() - began)
     for _ in range(2):
         began = time.perf_counter()
         predictor.forward(image, Normalisation.of(record))
         if predictor.device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - began
-    return float(np.prod(side)) / seconds
+    return float(np.prod(side)) / seconds, reading
 
 
 def _read(cut: list[Tile]) -> int:

@@ -26,6 +26,8 @@ class Web:
     """Paths of chunks that were asked for."""
     trouble: str = ""
     """What chunks are answered with: "", "hang", "cut" or a status."""
+    delay: float = 0.0
+    """Seconds before a chunk is answered."""
     left: threading.Event = field(default_factory=threading.Event)
 
 
@@ -38,6 +40,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         if "/c/" not in self.path:
             return super().do_GET()
         self.web.asked.append(self.path)
+        self.web.left.wait(self.web.delay)
         if self.web.trouble == "hang":
             self.web.left.wait()
         elif self.web.trouble == "cut":

@@ -8,8 +8,11 @@ from rondel.loop.doctor import Finding, examine
 from rondel.store import project as projects
 from rondel.store import settings_file
 from rondel.store.project import open_project
+from rondel.store.volume import describe
 
 from .doors import Rondel, rondel
+from .far_away import web_server
+from .foreign import write_image
 from .images import make_volume, texture
 
 __all__ = ["rondel"]
@@ -63,6 +66,21 @@ def test_settings_are_named_as_the_reason(cells: Path) -> None:
     found = look(cells)
     assert found["precision"] == Finding("precision", "float32", "[predict] precision says so")
     assert found["device"].why == '[predict] device is "cpu"'
+
+
+def test_where_reading_is_slower_than_computing_it_gives_the_times(cells: Path, tmp_path: Path) -> None:
+    settings_file.change(cells / "project.toml", "remote.cache_gb", "0")
+    shape, voxels = (32, 64, 64), 32 * 64 * 64
+    write_image(tmp_path / "web" / "far.zarr", [texture(shape)], "zyx", scales=[[1, 1, 1]])
+    with web_server(tmp_path / "web") as web:
+        with open_project(cells) as project:
+            projects.forget_volume(project, "scan")
+            projects.add_volume(project, describe("scan", f"{web.address}/far.zarr", root=cells))
+        web.delay = 1.0
+        found = look(cells)
+    assert "; the times below are those of reading" in found["reading"].why
+    assert float(found["whole volume"].value.split()[0]) >= web.delay
+    assert float(found["reading"].value.split()[0]) <= voxels / 1e6
 
 
 def test_what_is_missing_is_marked_and_the_rest_is_still_said(rondel: Rondel, cells: Path) -> None:
