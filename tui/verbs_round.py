@@ -172,11 +172,13 @@ def rank(
 
     Example: rondel -p cells rank --boxes 4
     """
+    from ..loop import rounds as round_order
+
     limit = _limit(within)
     with door.opened(context) as project:
         result = door.run(project, "rank", {"count": count, **limit}, detach=detach)
         if result:
-            door.say(f"{result['proposed']} boxes proposed")
+            door.say(f"{round_order.counted(result['proposed'], 'box', 'boxes')} proposed")
 
 
 def rounds(context: typer.Context, json: Json = False) -> None:
