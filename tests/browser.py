@@ -34,6 +34,7 @@ FLAGS = [
     "--use-gl=angle",
     "--enable-unsafe-swiftshader",
     "--ignore-gpu-blocklist",
+    "--disable-gpu-rasterization",  # where the processor is the graphics card, drawing the page by it only costs more
 ]
 SIZE = {"width": 1280, "height": 720}
 PATIENCE = 40_000
