@@ -77,7 +77,9 @@ def place(network: Network, device: Device) -> Network:
         return network
     for parameter in network.parameters():
         if parameter.ndim in LAST:
-            parameter.data = parameter.data.contiguous(memory_format=LAST[parameter.ndim])
+            # Not `contiguous`: it leaves the weights of one channel as they are, and all that the first convolution
+            # makes of such an image then has channels first, which costs 5 to 7 % of a step.
+            parameter.data = parameter.data.to(memory_format=LAST[parameter.ndim])
     return network
 
 

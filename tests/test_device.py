@@ -90,6 +90,15 @@ def test_placing_keeps_the_answer_with_weights_channels_last(dims):
         assert placed(image).dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+def test_what_a_placed_network_makes_of_one_channel_has_channels_last(dims):
+    plan = plan_network(NetworkTable(dims=dims, filters=(16, 16, 16)), (1, 1, 1), (16, 16, 16), 1, 2)
+    placed = device.place(network.build(plan, 0), CPU)
+    first = placed.get_submodule("network.input_block.conv1" if dims == 2 else "input_block.conv1")
+    with device.autocast(Device("cpu", True, 1, "test")):
+        assert first(torch.rand(1, 1, *[16] * dims)).stride(1) == 1
+
+
 @pytest.mark.parametrize("filters, last", [((4, 8, 8), False), ((12, 16, 16), False), ((16, 16, 32), True)])
 def test_narrow_networks_are_kept_from_what_corrupts_memory(filters, last):
     plan = plan_network(NetworkTable(dims=2, filters=filters), (1, 1, 1), (1, 64, 64), 1, 2)
