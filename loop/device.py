@@ -168,7 +168,7 @@ def choose_tile(
     if not fitting:
         least = math.prod(min(c.largest for c in axis) for axis in cuts) * bytes_per_voxel(plan, device)
         raise SettingsError(
-            f"the smallest tile takes {least / 1e9:.1f} GB, but [predict] memory_gb allows {memory_bytes / 1e9:.1f}",
+            f"the smallest tile takes {least / 1e9:.2g} GB, but [predict] memory_gb allows {memory_bytes / 1e9:.2g}",
             f"set [predict] memory_gb to {math.ceil(least / 1e8) / 10}",
         )
     return min(fitting)[2]

@@ -15,7 +15,7 @@ from ..store.errors import RondelError
 from ..store.labels import label_chunks
 from ..store.project import Project
 from ..store.records import VolumeRecord
-from ..store.settings import PredictTable
+from ..store.settings import PredictTable, RankTable
 from . import device, network
 from . import halo as halos
 from .loaded import load
@@ -142,7 +142,9 @@ def _context(project: Project, record: VolumeRecord, predictor: Predictor, write
     """Say how much tiles read around themselves, and what less than the network sees costs in truth."""
     halo, exact = halos.chosen(predictor.plan, project.settings.predict), predictor.plan.halo
     if halo == exact:
-        return Finding("context", _by(halo), "tiles give what one pass over the whole volume gives")
+        asked = project.settings.predict.halo
+        beyond = "[predict] halo asks for more than is needed: " if asked != "exact" and asked > max(exact) else ""
+        return Finding("context", _by(halo), f"{beyond}tiles give what one pass over the whole volume gives")
     why = "how far answers differ is measured once there is a model"
     if trained:
         volume = project.open_volume(record.name)
@@ -175,8 +177,15 @@ def _costs(project: Project, record: VolumeRecord, predictor: Predictor, trained
         Finding("rate", f"{rate / 1e6:.2f} million voxels/s", f"measured on a piece, with {predictor.backend.name}"),
         Finding("reading", f"{reading / 1e6:.2f} million voxels/s", _reading_tells(record, reading < rate)),
         Finding("whole volume", _duration(record.box.voxels * waste / slower), f"{record.box.voxels:,} voxels"),
-        Finding("a round's candidates", _duration(round_ * waste / slower), f"{round_:,} voxels, by [rank] candidates"),
+        _candidates(settings.rank, round_, round_ * waste / slower),
     ]
+
+
+def _candidates(settings: RankTable, voxels: int, seconds: float) -> Finding:
+    about, why = "a round's candidates", f"{voxels:,} voxels, by [rank] candidates"
+    if settings.within and settings.within < seconds:
+        return Finding(about, f"{_duration(settings.within)}, by [rank] within", f"a part of {why}")
+    return Finding(about, _duration(seconds), why)
 
 
 def _reading_tells(record: VolumeRecord, slower: bool) -> str:

@@ -60,6 +60,14 @@ def test_smaller_tiles_and_pools_cost_what_they_are(cells: Path) -> None:
     assert found["a round's candidates"].why.startswith("327,680 voxels")
 
 
+def test_a_limit_of_time_and_more_context_than_is_needed_are_said(cells: Path) -> None:
+    settings_file.change(cells / "project.toml", "rank.within", "0.001s")
+    settings_file.change(cells / "project.toml", "predict.halo", "400")
+    found = look(cells)
+    assert found["a round's candidates"].value == "0.0 s, by [rank] within"
+    assert found["context"].why.startswith("[predict] halo asks for more than is needed")
+
+
 def test_settings_are_named_as_the_reason(cells: Path) -> None:
     settings_file.change(cells / "project.toml", "predict.precision", "float32")
     settings_file.change(cells / "project.toml", "predict.device", "cpu")
@@ -87,6 +95,7 @@ def test_what_is_missing_is_marked_and_the_rest_is_still_said(rondel: Rondel, ce
     settings_file.change(cells / "project.toml", "predict.memory_gb", "0.0001")
     told = rondel("-p", cells, "doctor")
     assert told.code == 1 and "! prediction" in told.out and "set [predict] memory_gb to" in told.out
+    assert "memory_gb allows 0.0001" in told.out
     with open_project(cells) as project:
         shutil.rmtree(project.folder / project.volume_record("scan").url)
     told = rondel("-p", cells, "doctor")
