@@ -129,6 +129,8 @@ class Timed:
     """Peak resident memory of the job."""
     dice: tuple[float | None, ...] = ()
     """Mean test Dice of the parent and of the new model."""
+    everywhere: tuple[float, ...] = ()
+    """Their mean Dice on all voxels outside train boxes."""
     steps: int = 0
     boxes: int = 0
 
@@ -163,11 +165,28 @@ def timed_round(parent: Path, folder: Path) -> Timed:
         found.steps = model.steps
         scores = (ledger.scores(project.database, number) for number in (model.parent, model.number))
         found.dice = tuple(ledger.mean_dice(one) for one in scores)
+        found.everywhere = tuple(dice_everywhere(project, number) for number in (model.parent, model.number))
         found.boxes = len(label_boxes.select(project.database, state=[State.PROPOSED], purpose=Purpose.TRAIN))
     marks = [*seen.values(), (began + found.total, found.processor)]
     for (stage, (at, spent)), (then, total) in zip(seen.items(), marks[1:]):
         found.stages[stage] = (then - at, total - spent)
     return found
+
+
+def dice_everywhere(project, number: int) -> float:
+    """Compare a model's map with the truth, class by class, wherever it was not trained."""
+    from rondel.store import label_boxes
+    from rondel.store.box import Box
+    from rondel.store.maps import Maps
+    from rondel.store.records import Purpose, State
+
+    truth = np.load(project.folder.parent / "truth.npy")
+    found = Maps.open(project.folder, "scan", number).read_classes(Box.of_shape(truth.shape))
+    judged = found > 0
+    for box in label_boxes.select(project.database, purpose=Purpose.TRAIN, state=[State.DONE]):
+        judged[box.box.slices] = False
+    pairs = [(found[judged] == value, truth[judged] == value) for value in (1, 2)]
+    return float(np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in pairs]))
 
 
 def look(pid: int, found: Timed) -> None:
@@ -197,7 +216,9 @@ def tell(found: list[Timed], source: str, options: argparse.Namespace) -> None:
         statistics.median(getattr(f, name) for f in found) for name in ("processor", "gigabytes", "steps")
     )
     print(f"job: {processor:.1f} CPU s, peak memory {gigabytes:.2f} GB; {steps} steps; {found[0].boxes} boxes proposed")
-    print(f"mean Dice on the test boxes, parent and new model: {[f.dice for f in found]}")
+    for where, what in (("the test boxes", "dice"), ("all but train boxes", "everywhere")):
+        told = (" -> ".join(f"{dice:.3f}" for dice in getattr(f, what)) for f in found)
+        print(f"mean Dice on {where}, parent -> new model: {', '.join(told)}")
 
 
 if __name__ == "__main__":
