@@ -133,7 +133,8 @@ def terminal(*words: str, folder: Path, size: tuple[int, int] = (120, 40), **env
         pytest.skip("no tmux here")
     place = Path(tempfile.mkdtemp(prefix="rondel-"))  # a socket's path must be short
     (place / "conf").write_text(CONFIGURATION)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TMUX", "SSH_", "RONDEL_"))}
+    strange = ("TMUX", "SSH_", "RONDEL_", "COLUMNS", "LINES")  # the last two where another process runs the tests
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
     known = {"LANG": "C.UTF-8", "RONDEL_PERSON": "ann", "COLORTERM": "truecolor"}
     made = Terminal(place, kept | known | environment)
     try:
