@@ -95,9 +95,12 @@ VIEW = """() => {
 }"""
 REFETCH = """() => {
   const { adapter, sync } = window.rondel;
-  for (const source of adapter.viewer.chunkManager.rpc.objects.values())
-    if (source.chunks && source.parameters?.url?.includes(`/box/${sync.head.serial}/`)) source.invalidateCache();
+  const sources = [...adapter.viewer.chunkManager.rpc.objects.values()].filter(
+    (source) => source.chunks && source.parameters?.url?.includes(`/box/${sync.head.serial}/`));
+  window.stale = sources.map((source) => [source, new Set(source.chunks.values())]);
+  for (const source of sources) source.invalidateCache();
 }"""
+FRESH = "() => window.stale.every(([source, old]) => [...source.chunks.values()].every((chunk) => !old.has(chunk)))"
 DRAWN = """() => {
   const { viewer } = window.rondel.adapter ?? window;
   return viewer.isReady() && viewer.layerManager.managedLayers.every((l) => l.layer);
@@ -297,6 +300,7 @@ class Screen:
     def refetch(self) -> None:
         """Have Neuroglancer read all chunks of the box again, and wait for them."""
         self.ask(REFETCH)
+        self.wait(FRESH)  # the old ones stay until a thread of Neuroglancer's has heard of it
         self.wait(f"() => !atob(({CHUNKS})()).includes('\\xff') || ({DRAWN})()")
         self.drawn()
 
