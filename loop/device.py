@@ -3,10 +3,11 @@
 `torch` runs these networks fastest with channels last, and in bfloat16 where the processor multiplies it natively.
 """
 
+import ctypes
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -63,11 +64,25 @@ def choose(settings: PredictTable, precision: Precision | None = None) -> Device
 
 
 def prepare(device: Device) -> None:
-    """Set up the process: threads, and on CUDA algorithms that give the same answer twice."""
+    """Set up the process: threads, memory, and on CUDA algorithms that give the same answer twice."""
     torch.set_num_threads(device.threads)
+    _keep_memory()
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
+
+
+def _keep_memory() -> None:
+    """Have glibc keep what is freed: asking the kernel for it anew took a tenth of a training step on 2 cores."""
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, LARGE)
+        mallopt(M_TRIM_THRESHOLD, KEPT)
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+LARGE, KEPT = 32 << 20, 1 << 30
+"""Bytes from which a tensor is given back when it is freed, glibc's largest, and of others that are kept at most."""
 
 
 def place(network: Network, device: Device) -> Network:

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import platform
+import resource
 
 import pytest
 import torch
@@ -105,3 +107,18 @@ def test_narrow_networks_are_kept_from_what_corrupts_memory(filters, last):
     placed = device.place(network.build(plan, 0), CPU)
     wide = [p for p in placed.parameters() if p.ndim == 4 and min(p.shape) > 1 and max(p.shape[2:]) > 1]
     assert {p.is_contiguous(memory_format=torch.channels_last) for p in wide} == {last}
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_memory_that_was_freed_is_taken_again_and_not_asked_for_anew():
+    device.prepare(CPU)
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(4):
+            kept = [torch.zeros(5 << 20) for _ in range(4)]  # 20 MB each
+            del kept
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    faults()
+    assert faults() < 4 * 4 * (20 << 20) / resource.getpagesize() / 10
