@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from rondel.loop.network import plan_network
 from rondel.loop.normalise import Normalisation
 from rondel.loop.samples import Samples, TrainBox, hold_out, patch_shape
@@ -156,6 +157,17 @@ def test_one_batch_is_made_ahead_and_the_thread_ends_when_no_more_are_wanted(vol
     batches.close()
     assert [step for step, _ in made] == [0, 1, 2]
     assert made[0][1] is not threading.current_thread() and not made[0][1].is_alive()
+
+
+def test_batches_are_made_by_one_thread_and_those_that_compute_stay_as_many(volume, monkeypatch):
+    counts, make = [], Samples.batch
+    monkeypatch.setattr(Samples, "batch", lambda *given: (counts.append(torch.get_num_threads()), make(*given))[1])
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    list(samples([box_of(volume, (0, 14, 28), sparse((12, 12, 12), {1: 9}))]).ahead(range(2)))
+    here = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert (counts, here) == ([1, 1], 2)
 
 
 def test_what_a_batch_made_ahead_fails_of_is_raised_where_it_is_wanted(volume, made):
