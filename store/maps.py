@@ -168,6 +168,8 @@ class Maps:
         """Note that tiles to come read so much context, where others read more."""
         z, y, x = (min(*axis) for axis in zip(self.plan.halo or halo, halo))
         if self.plan.halo != (z, y, x):
+            for left in self.folder.glob(f".{CARD}.*.partial"):  # by a job that was killed as it noted this
+                left.unlink(missing_ok=True)
             self.plan = replace(self.plan, halo=(z, y, x))
             write_bytes(self.folder / CARD, json.dumps(asdict(self.plan), indent=1).encode())
 

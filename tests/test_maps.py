@@ -103,6 +103,15 @@ def test_what_a_killed_creation_left_is_swept(tmp_path):
     maps.write_tile(TILE, *output())
 
 
+def test_what_a_job_left_that_was_killed_while_it_noted_the_context_is_swept(tmp_path):
+    maps = Maps.create(tmp_path, PLAN)
+    left = maps.folder / ".map.json.0a1b2c3d.partial"
+    left.touch()
+    maps.note_halo((8, 8, 8))
+    assert not left.exists()
+    assert Maps.open(tmp_path, maps.plan.volume, maps.plan.model).plan.halo == (8, 8, 8)
+
+
 def test_an_empty_map_of_a_huge_volume_takes_no_space(tmp_path):
     maps = Maps.create(tmp_path, replace(PLAN, shape=(20_000, 20_000, 20_000), bin=(16, 16, 16)))
     corner = Box((19_984, 19_984, 19_984), (20_000, 20_000, 20_000))
