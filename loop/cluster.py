@@ -15,7 +15,7 @@ import functools
 import logging
 import math
 import os
-import pickle
+import pickle  # of what goes to workers, which dask pickles too
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -41,6 +41,7 @@ from .report import Report
 AHEAD = 2
 """Tiles a worker has at a time: it computes one and reads the other."""
 POLL_SECONDS = 0.25
+"""Between two looks at what workers and the user did, which nobody tells."""
 CONNECT_SECONDS = 5.0
 GATHER_SECONDS = 5.0
 LOCAL = "127.0.0.1"

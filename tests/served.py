@@ -124,7 +124,7 @@ def begin(folder: Path, *words: str) -> Served:
     deadline = time.monotonic() + 60
     while not ((found := serving.load(folder)) and found.pid == process.pid):
         assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-        time.sleep(0.02)
+        time.sleep(0.02)  # the server tells of itself by a file
     return served
 
 

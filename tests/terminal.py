@@ -85,7 +85,7 @@ class Terminal:
         deadline = time.monotonic() + PATIENCE
         while not holds(text := self.text()):
             assert time.monotonic() < deadline and not self._code(), f"{complaint}:\n{text}"
-            time.sleep(0.05)
+            time.sleep(0.05)  # tmux tells nobody
         return text
 
     @property
@@ -98,7 +98,7 @@ class Terminal:
         deadline = time.monotonic() + PATIENCE
         while not self._code():
             assert time.monotonic() < deadline, self.text()
-            time.sleep(0.05)
+            time.sleep(0.05)  # tmux tells nobody
         return int(self._code())
 
     def hang_up(self) -> None:
@@ -113,7 +113,7 @@ class Terminal:
         looks: list[str] = []
         while len(looks) < 3 or len(set(looks[-3:])) > 1:
             looks.append(self._ask("display-message", "-p", "#{cursor_x} #{cursor_y}"))
-            time.sleep(0.05)
+            time.sleep(0.05)  # tmux tells nobody
         return int(looks[-1].split()[1])
 
     def _code(self) -> str:

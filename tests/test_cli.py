@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +36,7 @@ from .doors import (
     rows,
     waiting,
 )
+from .waiting import wait_until
 
 __all__ = ["cells", "empty", "rondel"]
 
@@ -92,7 +92,7 @@ def test_jobs_are_reached_from_where_one_stands(rondel: Rondel, cells: Path, mon
     assert "'rondel -p cells jobs' shows it, 'rondel -p cells jobs cancel 4' stops it" in said
     monkeypatch.chdir(cells)
     rondel("jobs", "cancel", 4)
-    wait_for(lambda: newest_job(rondel, cells)["ended"])
+    wait_until(lambda: newest_job(rondel, cells)["ended"])
 
 
 def test_one_round_ends_with_a_champion_and_the_next_boxes(rondel: Rondel, cells: Path) -> None:
@@ -296,13 +296,6 @@ def newest_job(rondel: Rondel, cells: Path) -> dict:
     return rondel.ok("-p", cells, "jobs", "list", "--json").json("jobs")[0]
 
 
-def wait_for(condition, seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def test_ctrl_c_stops_a_round_which_then_goes_on(rondel: Rondel, cells: Path) -> None:
     started = begin_long_round(rondel, cells)
     started.send_signal(signal.SIGINT)
@@ -323,4 +316,4 @@ def test_a_closed_terminal_leaves_the_round_running(rondel: Rondel, cells: Path)
     held = rondel("-p", cells, "round")
     assert held.code == 4 and str(job["pid"]) in held.err
     rondel.ok("-p", cells, "jobs", "cancel", job["id"])
-    wait_for(lambda: newest_job(rondel, cells)["state"] == "cancelled")
+    wait_until(lambda: newest_job(rondel, cells)["state"] == "cancelled")

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,6 +36,7 @@ from .doors import Rondel, rondel
 from .small_predicted import Predicted, assert_equal, make_predicted, outcome
 from .small_rounds import Quiet
 from .test_engine import COUNT, TILES, EngineTests, Logged
+from .waiting import wait_until
 
 __all__ = ["rondel"]
 
@@ -378,10 +378,3 @@ def test_a_missing_extra_is_named(serial, rondel: Rondel, tmp_path, monkeypatch)
     ran = rondel("-p", serial.copy(tmp_path / "cells"), "predict", "scan", "--engine", "dask", "--workers", "2")
     assert (ran.code, len(ran.errors)) == (2, 1)
     assert ran.errors[0].endswith("is not installed; pip install 'rondel[dask]'")
-
-
-def wait_until(true: Any) -> None:
-    deadline = time.monotonic() + 120
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -70,4 +70,4 @@ def _wait_for_first_edit(outputs, painters) -> None:
     deadline = time.monotonic() + 60
     while not all(output.stat().st_size for output in outputs):
         assert time.monotonic() < deadline and all(p.poll() is None for p in painters)
-        time.sleep(0.005)
+        time.sleep(0.005)  # painters tell of an edit by a file

@@ -1,6 +1,5 @@
 """What the first run finds out, advises and makes."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +15,26 @@ from rondel.tui import first_run
 from rondel.tui.first_run import Plan, Started
 
 from .images import make_volume, texture
+from .waiting import wait_until
 
 CLASSES = (("background", "#808080"), ("a [cell]", "#11aa33"))
 
 
 def wait(started: Started):
     """Follow until adding the image has ended; what is due next is started and cancelled again."""
-    while True:
-        job, _ = first_run.follow(started)
-        if job.state in ENDED:
-            break
-        time.sleep(0.05)
+    looks = []  # each look may start what is due next, so that the last one counts
+
+    def ended() -> bool:
+        looks.append(first_run.follow(started)[0])
+        return looks[-1].state in ENDED
+
+    wait_until(ended)
+    job = looks[-1]
     if job.state == JobState.DONE:
         with open_project(started.folder) as project:
             for other in jobs.jobs(project):
                 jobs.cancel(project, other.id)
-            while any(j.state not in ENDED for j in jobs.jobs(project)):
-                time.sleep(0.05)
+            wait_until(lambda: all(j.state in ENDED for j in jobs.jobs(project)))
     return job
 
 
