@@ -289,7 +289,7 @@ def agreement(options: argparse.Namespace) -> dict[str, Any]:
             halo = halos.chosen(predictor.plan, PredictTable(halo=_halo(options)))
             answer = np.empty_like(expected)
             for tile in tiles(record.shape, record.box, (64, 64, 64), halo, predictor.plan.stride):
-                part = predictor.forward(volume.read_reflected(tile.read), normalisation)[0].numpy()
+                part = predictor.forward(volume.read_reflected(tile.read), normalisation).probabilities.numpy()
                 answer[:, *tile.write.slices] = part[:, *tile.inner.slices]
         elif system == "monai":
             answer = _slide(net, image.numpy(), options, *words).softmax(0).numpy()

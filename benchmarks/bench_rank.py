@@ -132,7 +132,7 @@ def make(options: argparse.Namespace) -> dict:
     for tile in tiles(shape, Box.of_shape(shape), (64, 64, 64), (0, 0, 0), (1, 1, 1)):
         part = torch.from_numpy(probabilities[(slice(None), *tile.write.slices)])
         image = torch.from_numpy(rng.random(tile.write.shape, np.float32))
-        maps.write_bins(tile.write, summarise(part, image, plan.bin).bins.numpy())
+        maps.write_bins(tile.write, summarise(part.log(), image, plan.bin).bins.numpy())
     return {}
 
 
@@ -239,15 +239,16 @@ def statistics_share(options: argparse.Namespace, backend: Literal["torch", "ope
     times: list[list[float]] = []
     for _ in range(options.turns + 1):
         clock = [time.process_time()]
-        probabilities, scaled, features = predictor.forward(image, scaling)
+        logits, scaled, features = predictor.forward(image, scaling)
         clock.append(time.process_time())
         with torch.inference_mode():
-            uncertainty.summarise(probabilities, scaled[0], bins)
+            uncertainty.summarise(logits, scaled[0], bins)
             uncertainty.pooled(features, plan.stride, Box.of_shape(scaled[0].shape), bins)
             clock.append(time.process_time())
-            for part in probabilities.split(bins[0], 1):
-                uncertainty.winners(part)
-                uncertainty.entropy(part[None])
+            for part in logits.split(bins[0], 1):
+                probabilities = part.float().softmax(0)
+                uncertainty.winners(probabilities)
+                uncertainty.quantise(uncertainty.entropy(probabilities[None]))
         clock.append(time.process_time())
         times.append(np.diff(clock).tolist())
     forward, whole, maps = (statistics.median(column) for column in zip(*times[1:]))

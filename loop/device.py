@@ -23,9 +23,9 @@ from .network import NetworkPlan
 Precision = Literal["auto", "float32", "bfloat16"]
 Network = TypeVar("Network", bound=torch.nn.Module)
 
-ACTIVATIONS = 6.5
-"""Full-resolution maps of the first level's width that one forward holds at its peak: 5.5 to 6.6 measured, in 2-D and
-3-D, with 16 and 32 filters, float32 and bfloat16."""
+ACTIVATIONS = {3: 3.7, 2: 4.4}
+"""Full-resolution maps of the first level's width, at least a register's, that one forward holds at its peak, by
+dimensions: 3.0 to 3.7 and 3.9 to 4.4 measured, with 8 to 32 filters, float32 and bfloat16, torch and OpenVINO."""
 
 CPU_SHARE = 1 / 4
 """Of the machine's memory that tiles take if nobody says: others use the machine, and two more images are in memory."""
@@ -138,9 +138,9 @@ def memory_guard(hint: str) -> Iterator[None]:
 
 
 def bytes_per_voxel(plan: NetworkPlan, device: Device) -> float:
-    """Estimate the memory of one forward and its softmax, per voxel of the tile that is read."""
+    """Estimate the memory of one forward, per voxel of the tile that is read."""
     itemsize = 2 if device.bfloat16 else 4
-    return ACTIVATIONS * plan.filters[0] * itemsize + 4 * (plan.channels + 2 * plan.classes)
+    return ACTIVATIONS[plan.dims] * max(plan.filters[0], REGISTER) * itemsize + 4 * (plan.channels + plan.classes)
 
 
 def tile_memory(settings: PredictTable, device: Device, process: float | None = None) -> float:

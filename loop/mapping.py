@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from ..store import label_boxes, ledger, maps
 from ..store.box import ZYX, Box, Tile
 from ..store.maps import MapPlan, Maps
@@ -14,9 +16,10 @@ from . import halo as halos
 from .engine import undone
 from .loaded import Loaded, load, tile_shape
 from .pool import cell_shape, cells
-from .predict import plan_tiles, predict, predict_box, quantise
+from .predict import plan_tiles, predict, predict_box
 from .report import Report
 from .tile_plan import TilePlan
+from .uncertainty import quantise
 
 if TYPE_CHECKING:
     from .cluster import Dask
@@ -195,7 +198,7 @@ def keep_probabilities(project: Project, number: int, boxes: list[LabelBox], rep
         opened = _open_map(project, volume.record, loaded)
         write = tile_shape(project, volume.record, loaded, opened.plan.chunks, box.box)
         found = predict_box(volume, box.box, loaded.predictor, loaded.normalisation(volume.record), write)
-        opened.write_probabilities(box.box, quantise(found))
+        opened.write_probabilities(box.box, quantise(torch.from_numpy(found)).numpy())
 
 
 def _kept(project: Project, number: int, box: LabelBox) -> bool:

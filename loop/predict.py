@@ -36,11 +36,16 @@ BLANKS = 3
 
 
 class Seen(NamedTuple):
-    """What a network makes of an image, float32 on its device."""
+    """What a network makes of an image, on its device."""
 
-    probabilities: torch.Tensor  # (K, Z, Y, X)
-    image: torch.Tensor  # (C, Z, Y, X), normalised
-    features: torch.Tensor  # (F, z, y, x), one a stride
+    logits: torch.Tensor  # (K, Z, Y, X), float32 or bfloat16
+    image: torch.Tensor  # (C, Z, Y, X) float32, normalised
+    features: torch.Tensor  # (F, z, y, x) float32, one a stride
+
+    @property
+    def probabilities(self) -> torch.Tensor:
+        """Compute float32 (K, Z, Y, X)."""
+        return self.logits.float().softmax(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +84,9 @@ class Predictor:
         scaled = normalisation.apply_(stored.to(torch.float32, copy=True))
         with devices.autocast(self.device):
             logits, features = self.network(scaled[None].contiguous(memory_format=torch.channels_last_3d))
-        probabilities = logits.float().softmax(1)[0]
-        if not probabilities[0].sum().isfinite():  # one class is no number where any is
+        if not logits.sum(dtype=torch.float32).isfinite():
             raise ModelError("the model answers with values that are no numbers", "use another model, or train again")
-        return Seen(probabilities, scaled, features.float()[0])
+        return Seen(logits[0], scaled, features.float()[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,27 +213,18 @@ def _blank(image: np.ndarray) -> tuple[float, ...]:
     return tuple(values.tolist()) if (image == values[:, None, None, None]).all() else ()
 
 
-def quantise(probabilities: np.ndarray) -> np.ndarray:
-    """Round probabilities to the maps' uint8, 255 being 1."""
-    return np.rint(probabilities * 255).astype(np.uint8)
-
-
 @torch.inference_mode()
 def _compute(
     predictor: Predictor, image: np.ndarray, normalisation: Normalisation, inner: Box, maps: Maps, keep: bool
 ) -> Output:
     seen = predictor.forward(image, normalisation)
-    probabilities, scaled = (part[(slice(None), *inner.slices)] for part in seen[:2])
-    found, bins = summarise(probabilities, scaled[0], maps.plan.bin), []
+    logits, scaled = (part[(slice(None), *inner.slices)] for part in seen[:2])
+    found, bins = summarise(logits, scaled[0], maps.plan.bin, keep), []
     if maps.plan.features:
         bins = [pooled(seen.features, predictor.plan.stride, inner, maps.plan.bin)]
     return Output(
         winner=devices.fetch(found.winner),
-        uncertainty=_bytes(found.unsure),
+        uncertainty=devices.fetch(found.unsure),
         bins=devices.fetch(torch.cat([found.bins, *bins])),
-        probabilities=_bytes(probabilities) if keep else None,
+        probabilities=None if found.probabilities is None else devices.fetch(found.probabilities),
     )
-
-
-def _bytes(shares: torch.Tensor) -> np.ndarray:
-    return devices.fetch((shares * 255).round_().to(torch.uint8))

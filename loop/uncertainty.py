@@ -18,9 +18,11 @@ class Summary(NamedTuple):
     winner: torch.Tensor
     """uint8 (Z, Y, X), the channel with the highest probability; the first of equal ones."""
     unsure: torch.Tensor
-    """float32 (Z, Y, X), the entropy."""
+    """uint8 (Z, Y, X), the entropy, 255 being no idea."""
     bins: torch.Tensor
     """float32 (S, z, y, x) in the order of `store.maps.statistics`, without the features."""
+    probabilities: torch.Tensor | None
+    """uint8 (K, Z, Y, X), 255 being 1; where they are asked for."""
 
 
 def entropy(probabilities: torch.Tensor) -> torch.Tensor:
@@ -31,21 +33,22 @@ def entropy(probabilities: torch.Tensor) -> torch.Tensor:
     return total.div_(math.log(probabilities.shape[1])).clamp_(0, 1)
 
 
-def summarise(probabilities: torch.Tensor, image: torch.Tensor, bins: ZYX) -> Summary:
-    """Find the winners and the entropy of a tile, and average it over its bins.
+def summarise(logits: torch.Tensor, image: torch.Tensor, bins: ZYX, keep: bool = False) -> Summary:
+    """Find probabilities, the winners and the entropy of a tile, and average over its bins.
 
-    Takes probabilities (K, Z, Y, X) and the first channel's normalised intensities (Z, Y, X). The tile starts on the
-    bin grid; bins that it ends in count only what is inside.
+    Takes logits (K, Z, Y, X) and the first channel's normalised intensities (Z, Y, X). The tile starts on the bin grid;
+    bins that it ends in count only what is inside. `keep` asks for the probabilities.
     """
     deep = image.shape[0]
     if image.device.type == "cpu":
         deep = max(SLAB // image[0].numel() // bins[0], 1) * bins[0]
-    parts = [_slab(p, i, bins) for p, i in zip(probabilities.split(deep, 1), image.split(deep))]
-    winners, unsure, means = zip(*parts)
-    return Summary(torch.cat(winners), torch.cat(unsure), torch.cat(means, 1))
+    slabs = [_slab(part.float().softmax(0), i, bins, keep) for part, i in zip(logits.split(deep, 1), image.split(deep))]
+    winners, unsure, means, probabilities = zip(*slabs)
+    kept = torch.cat(probabilities, 1) if keep else None
+    return Summary(torch.cat(winners), torch.cat(unsure), torch.cat(means, 1), kept)
 
 
-def _slab(probabilities: torch.Tensor, image: torch.Tensor, bins: ZYX) -> Summary:
+def _slab(probabilities: torch.Tensor, image: torch.Tensor, bins: ZYX, keep: bool) -> Summary:
     """Summarise part of a tile. What the last class adds is what the others leave, since probabilities sum to 1."""
     unsure, winner = entropy(probabilities[None])[0], winners(probabilities)
     mean, whole = block_mean(image, bins), block_mean(unsure, bins)
@@ -54,7 +57,12 @@ def _slab(probabilities: torch.Tensor, image: torch.Tensor, bins: ZYX) -> Summar
     fractions = [block_mean((winner == k).float(), bins) for k in range(1, len(probabilities))]
     found = [torch.ones_like(mean), whole, mean, block_mean(spread.square_(), bins).sqrt_()]
     found += [(whole - sum(weighted)).clamp_(min=0), *weighted, 1 - sum(fractions), *fractions]
-    return Summary(winner, unsure, torch.stack(found))
+    return Summary(winner, quantise(unsure), torch.stack(found), quantise(probabilities) if keep else None)
+
+
+def quantise(shares: torch.Tensor) -> torch.Tensor:
+    """Round shares of 1 to the maps' uint8, 255 being 1."""
+    return (shares * 255).round_().to(torch.uint8)
 
 
 def pooled(features: torch.Tensor, stride: ZYX, inner: Box, bins: ZYX) -> torch.Tensor:

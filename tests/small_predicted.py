@@ -36,7 +36,7 @@ def make_predicted(folder: Path) -> Predicted:
     """Make the project, of 12 tiles, and predict it with both models in a copy."""
     with projects.create(folder / "plain", ["dark", "bright"]) as project:
         tree = project.settings.model_dump(by_alias=True, mode="json")
-        for table, values in (SETTINGS | {"predict": {"memory_gb": 0.03, "threads": 1, "device": "cpu"}}).items():
+        for table, values in (SETTINGS | {"predict": {"memory_gb": 0.05, "threads": 1, "device": "cpu"}}).items():
             tree[table] |= values
         settings_file.write(project.folder / "project.toml", settings_file.parse(tree))
         projects.add_volume(project, make_volume(project.folder, texture(SHAPE)).record)

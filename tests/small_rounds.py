@@ -20,7 +20,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "test": {"boxes": 2},
     "network": {"filters": [4, 8, 8]},
     "train": {"steps": 40, "checkpoint": 2, "patch": [16, 24, 24]},
-    "predict": {"memory_gb": 0.03, "threads": 1},
+    "predict": {"memory_gb": 0.05, "threads": 1},
 }
 
 

@@ -150,7 +150,7 @@ def test_what_was_predicted_without_probabilities_is_not_predicted_again_for_the
 
 
 def test_no_tile_of_a_pool_takes_more_memory_than_is_set(tmp_path):
-    shape, gigabytes = (1, 640, 640), 0.002
+    shape, gigabytes = (1, 640, 640), 0.005
     with projects.create(tmp_path / "cells", ["dark", "bright"]) as project:
         told = {"network.filters": "4,8,8", "predict.memory_gb": str(gigabytes)}
         told |= {"predict.precision": "float32", "predict.backend": "torch"}

@@ -76,11 +76,12 @@ def test_reach_is_the_true_receptive_field_and_halo_that_of_the_stride_grid():
     assert max(high - 7 + i for i, (_, high) in enumerate(reaches)) <= small.halo[2]
 
 
-@pytest.mark.parametrize("dims", [2, 3])
-def test_folding_keeps_the_answer_and_leaves_no_batch_norm(dims):
-    made = stirred(plan_network(SMALL.model_copy(update={"dims": dims}), (1, 1, 1), (16, 16, 16), 2, 3))
+@pytest.mark.parametrize("dims, spacing", [(2, (1, 1, 1)), (3, (1, 1, 1)), (3, (3, 1, 1))])
+def test_folding_keeps_the_answer_and_leaves_no_batch_norm(dims, spacing):
+    made = stirred(plan_network(SMALL.model_copy(update={"dims": dims}), spacing, (16, 16, 16), 2, 3))
     image = torch.randn(2, 2, 8, 16, 16)
     folded = network.fold(made)
+    assert torch.allclose(network.seeing(folded)(image)[0], made(image), atol=1e-4)
     assert not any(isinstance(m, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d) for m in folded.modules())
     assert torch.allclose(folded(image), made(image), atol=1e-4)
     assert any(isinstance(m, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d) for m in made.modules())

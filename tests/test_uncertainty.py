@@ -43,7 +43,7 @@ def test_a_constant_bin_does_not_deviate_and_an_uneven_one_does():
     probabilities = torch.full((2, 8, 8, 16), 0.5)
     image = torch.full((8, 8, 16), 0.3)
     image[:, :, 8:] += torch.linspace(0, 1, 8)
-    found = summarise(probabilities, image, (8, 8, 8)).bins
+    found = summarise(probabilities.log(), image, (8, 8, 8)).bins
     deviation = found[statistics([1, 2]).index("deviation"), 0, 0]
     assert deviation[0] < 1e-6
     assert deviation[1] == pytest.approx(np.linspace(0, 1, 8).std(), rel=1e-5)
@@ -61,10 +61,11 @@ def test_a_tile_is_summarised_in_slabs_as_numpy_does_it_at_once(classes, last, m
     if last:
         tensor = tensor.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2)
     monkeypatch.setattr("rondel.loop.uncertainty.SLAB", 4 * 10 * 20)
-    found = summarise(tensor, torch.from_numpy(image), (4, 5, 8))
+    found = summarise(tensor.log(), torch.from_numpy(image), (4, 5, 8), keep=True)
     winner, unsure = p.argmax(0), -(p * np.log(p)).sum(0) / np.log(classes)
     np.testing.assert_array_equal(found.winner, winner)
-    np.testing.assert_allclose(found.unsure, unsure, atol=1e-6)
+    np.testing.assert_array_equal(found.unsure, np.rint(unsure.astype(np.float32) * 255))
+    np.testing.assert_allclose(found.probabilities / 255, p, atol=0.5001 / 255)
     names = statistics(range(1, classes + 1))
     for index in np.ndindex(3, 2, 3):
         cell = tuple(slice(i * b, (i + 1) * b) for i, b in zip(index, (4, 5, 8)))
