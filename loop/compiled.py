@@ -112,7 +112,7 @@ def compare(found: torch.nn.Module, network: torch.nn.Module, plan: NetworkPlan,
     image = _sample(plan)
     with torch.inference_mode():
         with devices.autocast(device):
-            own, _ = network(image.contiguous(memory_format=torch.channels_last_3d))
+            own, _ = network(devices.channels_last(image))
         expected, answer = own.float().softmax(1), found(image)[0].softmax(1)
     changed = (answer.argmax(1) != expected.argmax(1)).float().mean()
     return Verdict(float(changed), float((answer - expected).abs().max()))

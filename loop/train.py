@@ -225,7 +225,7 @@ class _Run:
         """
         batches = samples.ahead(range(self.plan.steps, self.plan.steps + CALIBRATION))
         with devices.autocast(self.device):
-            update_bn((self._copy(batch.images) for batch in batches), self.averaged)
+            update_bn((devices.channels_last(self._copy(batch.images)) for batch in batches), self.averaged)
 
     def watch(self, held: Samples) -> float:
         """Return the loss of the averaged weights on held-out boxes, by the same patches each time."""
@@ -270,7 +270,7 @@ class _Run:
         if settings:
             images, labels = augment(images, labels, batch.spacing_nm, settings, (self.plan.seed, self.step, 1))
         with devices.autocast(self.device):
-            logits = network(images)
+            logits = network(devices.channels_last(images))
         return known_loss(self.plan.loss.name, logits, labels, self.weights)
 
     def _copy(self, array: np.ndarray) -> torch.Tensor:
