@@ -247,7 +247,7 @@ def forward(options: argparse.Namespace) -> dict[str, Any]:
     predictor, record, _, _ = _opened(options, options.size)
     _, tiles = _planned(options, predictor, record)
     shapes = {tile.read.shape for tile in tiles}
-    inputs = {s: device.channels_last(torch.rand(1, 1, *s)) for s in shapes}
+    inputs = {s: device.arrange(torch.rand(1, 1, *s), predictor.network) for s in shapes}
     with torch.inference_mode(), device.autocast(predictor.device):
         for tile in tiles:
             predictor.network(inputs[tile.read.shape])

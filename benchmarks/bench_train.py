@@ -52,6 +52,8 @@ BOXES = {3: (32, 32, 32), 2: (1, 128, 128)}
 OLD, NEW = 16, 8
 CONTEXT = {3: (16, 16, 16), 2: (0, 32, 32)}
 """What MONAI's cached crops hold around a box, so that its patches have room to lie in."""
+UNTIMED = 4
+"""Steps before those that are timed, of either."""
 WARM, SCRATCH = (10, 20, 40), (40, 80, 120, 160)
 """Lengths of the trainings whose Dice is compared."""
 PARENT = 80
@@ -70,7 +72,7 @@ class Sizes:
     parent: int
 
 
-FULL = Sizes(5, 4, {}, {}, Box((140, 40, 40), (204, 200, 200)), WARM, SCRATCH, PARENT)
+FULL = Sizes(5, 6, {}, {}, Box((140, 40, 40), (204, 200, 200)), WARM, SCRATCH, PARENT)
 QUICK = Sizes(2, 2, {"batch": 1}, {"filters": [16, 32, 64]}, Box((140, 40, 40), (172, 104, 104)), (2, 4), (2, 4, 8), 8)
 
 
@@ -204,7 +206,7 @@ def words(ratios: list[float]) -> str:
 
 
 def time_rondel(case: Case, plan: TrainPlan, samples: Samples, steps: int) -> Cost:
-    """Train as a round does; a training's first step also builds the network, so the others are timed."""
+    """Train as a round does; the first steps, which build the network and find their memory, are not timed."""
     marks: list[tuple[float, float]] = []
 
     def mark(*_: object) -> None:
@@ -212,21 +214,21 @@ def time_rondel(case: Case, plan: TrainPlan, samples: Samples, steps: int) -> Co
 
     checkpoint = case.folder / "checkpoint"
     try:
-        train(plan, samples, None, checkpoint, mark, lambda: len(marks) > steps, case.device)
+        train(plan, samples, None, checkpoint, mark, lambda: len(marks) >= UNTIMED + steps, case.device)
     except Cancelled:
         checkpoint.unlink()
-    return Cost(*(statistics.median(np.diff([m[k] for m in marks]).tolist()) for k in range(2)))
+    return Cost(*(statistics.median(np.diff([m[k] for m in marks[UNTIMED - 1 :]]).tolist()) for k in range(2)))
 
 
 def timed(step: Callable[[], object], steps: int) -> Cost:
-    """Time steps after a first one that is not counted."""
+    """Time steps after as many that are not."""
     seconds, processor = [], []
-    for _ in range(steps + 1):
+    for _ in range(UNTIMED + steps):
         wall, spent = time.perf_counter(), time.process_time()
         step()
         seconds.append(time.perf_counter() - wall)
         processor.append(time.process_time() - spent)
-    return Cost(statistics.median(seconds[1:]), statistics.median(processor[1:]))
+    return Cost(statistics.median(seconds[UNTIMED:]), statistics.median(processor[UNTIMED:]))
 
 
 def load(plan: TrainPlan, samples: Samples, step: int) -> None:

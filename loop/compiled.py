@@ -112,7 +112,7 @@ def compare(found: torch.nn.Module, network: torch.nn.Module, plan: NetworkPlan,
     image = _sample(plan)
     with torch.inference_mode():
         with devices.autocast(device):
-            own, _ = network(devices.channels_last(image))
+            own, _ = network(devices.arrange(image, network))
         expected, answer = own.float().softmax(1), found(image)[0].softmax(1)
     changed = (answer.argmax(1) != expected.argmax(1)).float().mean()
     return Verdict(float(changed), float((answer - expected).abs().max()))
@@ -123,6 +123,11 @@ def _torch_because(wanted: Name | Literal["auto"], device: Device) -> str:
     asked = f'[predict] backend is "{wanted}"'
     if wanted == "torch":
         return asked
+    if device.memory_format != "auto":
+        own = f'[predict] memory_format is "{device.memory_format}", and OpenVINO has a layout of its own'
+        if wanted == "openvino":
+            raise SettingsError(own, 'set [predict] memory_format to "auto"')
+        return own
     if device.type != "cpu":
         if wanted == "openvino":
             raise SettingsError(f"{asked}, which runs on CPUs, but the device is CUDA", 'set [predict] device to "cpu"')

@@ -21,6 +21,7 @@ from .memory import machine
 from .network import NetworkPlan
 
 Precision = Literal["auto", "float32", "bfloat16"]
+MemoryFormat = Literal["auto", "channels_last", "channels_first"]
 Network = TypeVar("Network", bound=torch.nn.Module)
 
 ACTIVATIONS = {3: 3.7, 2: 4.4}
@@ -41,6 +42,7 @@ class Device:
     bfloat16: bool
     threads: int
     name: str
+    memory_format: MemoryFormat = "auto"
 
     @property
     def precision(self) -> Literal["float32", "bfloat16"]:
@@ -60,7 +62,7 @@ def choose(settings: PredictTable, precision: Precision | None = None) -> Device
     bfloat16 = _fast_bfloat16(kind) if precision == "auto" else precision == "bfloat16"
     threads = settings.threads or cores()
     name = torch.cuda.get_device_name() if kind == "cuda" else f"CPU, {threads} threads"
-    return Device(kind, bfloat16, threads, name)
+    return Device(kind, bfloat16, threads, name, settings.memory_format)
 
 
 def prepare(device: Device) -> None:
@@ -86,9 +88,18 @@ LARGE, KEPT = 32 << 20, 1 << 30
 
 
 def place(network: Network, device: Device) -> Network:
-    """Move a network to the device, its weights channels last where that is fast and safe."""
+    """Move a network to the device, its weights channels last where that is fast and safe, or as it is set.
+
+    Raises SettingsError where channels last is set and not safe.
+    """
     network.to(device.type)
-    if device.type == "cpu" and any(_narrow(module) for module in network.modules()):
+    unsafe = device.type == "cpu" and any(_narrow(module) for module in network.modules())
+    if unsafe and device.memory_format == "channels_last":
+        raise SettingsError(
+            '[predict] memory_format is "channels_last", which is not safe on a CPU for convolutions this narrow',
+            f'set it to "auto", or [network] filters to {REGISTER} and more',
+        )
+    if unsafe or device.memory_format == "channels_first":
         return network
     for parameter in network.parameters():
         if parameter.ndim in LAST:
@@ -96,6 +107,26 @@ def place(network: Network, device: Device) -> Network:
             # makes of such an image then has channels first, which costs 5 to 7 % of a step.
             parameter.data = parameter.data.to(memory_format=LAST[parameter.ndim])
     return network
+
+
+def has_channels_last(network: torch.nn.Module) -> bool:
+    """Tell how `place` laid out a network's weights."""
+    weights = [p for p in network.parameters() if p.ndim in LAST]
+    return any(p.is_contiguous(memory_format=LAST[p.ndim]) and not p.is_contiguous() for p in weights)
+
+
+def arrange(images: torch.Tensor, network: torch.nn.Module) -> torch.Tensor:
+    """Lay images (B, C, Z, Y, X) out as the network's weights are.
+
+    Where these have channels last, images of one channel get strides that say so too: with strides that fit either
+    layout, what a convolution of 1 x 1 makes of them has channels first.
+    """
+    if not has_channels_last(network):
+        return images.contiguous()
+    images = images.contiguous(memory_format=torch.channels_last_3d)
+    return (
+        images.as_strided(images.shape, (images.stride(0), 1, *images.stride()[2:])) if images.shape[1] == 1 else images
+    )
 
 
 def _narrow(module: torch.nn.Module) -> bool:
@@ -110,17 +141,6 @@ def _narrow(module: torch.nn.Module) -> bool:
 
 REGISTER = 16
 LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
-
-
-def channels_last(images: torch.Tensor) -> torch.Tensor:
-    """Lay images (B, C, Z, Y, X) out channels last, where `contiguous` leaves those of one channel as they are.
-
-    Their strides fit either layout, and a convolution of such images and weights, 1 x 1, answers with channels first.
-    """
-    images = images.contiguous(memory_format=torch.channels_last_3d)
-    return (
-        images.as_strided(images.shape, (images.stride(0), 1, *images.stride()[2:])) if images.shape[1] == 1 else images
-    )
 
 
 def autocast(device: Device) -> torch.autocast:

@@ -126,9 +126,10 @@ def _device(project: Project, chosen: device.Device) -> list[Finding]:
 def _memory_format(predictor: Predictor) -> Finding:
     if predictor.backend.name == "openvino":
         return Finding("memory format", "blocks of channels", "OpenVINO's own")
-    weights = [p for p in predictor.network.parameters() if p.ndim in device.LAST]
-    last = any(p.is_contiguous(memory_format=device.LAST[p.ndim]) and not p.is_contiguous() for p in weights)
+    last = device.has_channels_last(predictor.network)
     why = "faster in these networks" if last else "convolutions this narrow are not safe channels last on a processor"
+    if predictor.device.memory_format != "auto":
+        why = "[predict] memory_format says so"
     return Finding("memory format", "channels last" if last else "channels first", why)
 
 

@@ -130,7 +130,11 @@ class Sections(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> Any:
         b, c, z, y, x = images.shape
-        found = self.network(images.transpose(1, 2).reshape(b * z, c, y, x))
+        if images.stride(1) == 1:  # channels last, and to stay so
+            sections = images.movedim(1, -1).reshape(b * z, y, x, c).movedim(-1, 1)
+        else:
+            sections = images.transpose(1, 2).reshape(b * z, c, y, x)
+        found = self.network(sections)
         if isinstance(found, tuple):
             return tuple(part.unflatten(0, (b, z)).transpose(1, 2) for part in found)
         return found.unflatten(0, (b, z)).transpose(1, 2)
@@ -151,15 +155,19 @@ class Seeing(torch.nn.Module):
         self.projection = torch.nn.Buffer(torch.randn(FEATURES, channels, generator=draw) / channels**0.5)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        made, levels = images, []
-        for block in (self.network.input_block, *self.network.downsamples):
-            made = block(made)
-            levels.append(made)
-        made = self.network.bottleneck(made)
+        *levels, made = encode(self.network, images)
         features = torch.nn.functional.linear(made.movedim(1, -1), self.projection).movedim(-1, 1)
         for block, level in zip(self.network.upsamples, reversed(levels)):
             made = block(made, level)
         return self.network.output_block(made), features
+
+
+def encode(network: DynUNet, images: torch.Tensor) -> list[torch.Tensor]:
+    """Run the way down; returns what each level hands across, the finest first, and what comes out at the bottom."""
+    levels = [images]
+    for block in (network.input_block, *network.downsamples, network.bottleneck):
+        levels.append(block(levels[-1]))
+    return levels[1:]
 
 
 def seeing(network: torch.nn.Module) -> torch.nn.Module:

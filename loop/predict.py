@@ -83,7 +83,7 @@ class Predictor:
         stored = torch.from_numpy(image).to(self.device.type, non_blocking=True)  # as it is: a quarter of the bytes
         scaled = normalisation.apply_(stored.to(torch.float32, copy=True))
         with devices.autocast(self.device):
-            logits, features = self.network(devices.channels_last(scaled[None]))
+            logits, features = self.network(devices.arrange(scaled[None], self.network))
         if not logits.sum(dtype=torch.float32).isfinite():
             raise ModelError("the model answers with values that are no numbers", "use another model, or train again")
         return Seen(logits[0], scaled, features.float()[0])

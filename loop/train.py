@@ -21,13 +21,14 @@ import safetensors.numpy
 import torch
 from safetensors import SafetensorError, safe_open
 from torch.optim.adamw import adamw
-from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..store.atomic import write_bytes
 from ..store.box import ZYX
 from ..store.errors import Cancelled, TrainingError
 from ..store.settings import AugmentTable, LossTable, Settings, TrainTable
 from . import device as devices
+from . import focus
 from . import network as networks
 from .augment import augment
 from .device import Device
@@ -223,9 +224,15 @@ class _Run:
         alone cost 1 to 3 points of Dice. So they are averaged anew, with the weights as they are ("precise
         BatchNorm", arXiv 2105.07576; arXiv 1803.05407 does so for averaged weights).
         """
-        batches = samples.ahead(range(self.plan.steps, self.plan.steps + CALIBRATION))
-        with devices.autocast(self.device):
-            update_bn((devices.channels_last(self._copy(batch.images)) for batch in batches), self.averaged)
+        for module in self.averaged.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.reset_running_stats()
+                module.momentum = None  # the mean over all batches; this network is not trained otherwise
+        self.averaged.train()
+        with torch.no_grad():
+            for batch in samples.ahead(range(self.plan.steps, self.plan.steps + CALIBRATION)):
+                self._loss(self.averaged, batch, None)
+        self.averaged.eval()
 
     def watch(self, held: Samples) -> float:
         """Return the loss of the averaged weights on held-out boxes, by the same patches each time."""
@@ -269,9 +276,10 @@ class _Run:
         images, labels = self._copy(batch.images), self._copy(batch.labels)
         if settings:
             images, labels = augment(images, labels, batch.spacing_nm, settings, (self.plan.seed, self.step, 1))
+        boxes = focus.known(labels, self.plan.network)
         with devices.autocast(self.device):
-            logits = network(devices.channels_last(images))
-        return known_loss(self.plan.loss.name, logits, labels, self.weights)
+            logits = focus.logits(network, devices.arrange(images, network), boxes, self.plan.network)
+        return known_loss(self.plan.loss.name, logits, focus.cut(labels, boxes), self.weights)
 
     def _copy(self, array: np.ndarray) -> torch.Tensor:
         """Take a batch's array to the device; from pinned memory to a GPU, which nothing waits for."""

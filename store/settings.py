@@ -227,6 +227,8 @@ class PredictTable(Table):
     """Arithmetic of prediction; "auto": bfloat16 where the processor is faster in it."""
     backend: Literal["auto", "torch", "openvino"] = "auto"
     """What predicts on a CPU; "auto": OpenVINO where it is installed and agrees with torch on a sample, else torch."""
+    memory_format: Literal["auto", "channels_last", "channels_first"] = "auto"
+    """How torch lays out images and weights; "auto": channels last where that is safe. OpenVINO has its own."""
     threads: int = Field(default=0, ge=0, le=1024)
     """Threads of the computation; 0: all cores."""
     halo: Literal["exact"] | Annotated[int, Field(ge=0)] = "exact"

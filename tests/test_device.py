@@ -122,3 +122,34 @@ def test_memory_that_was_freed_is_taken_again_and_not_asked_for_anew():
 
     faults()
     assert faults() < 4 * 4 * (20 << 20) / resource.getpagesize() / 10
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(
+    "filters, wanted", [((16, 16, 16), "auto"), ((16, 16, 16), "channels_first"), ((4, 8, 8), "auto")]
+)
+def test_images_are_laid_out_as_the_weights_are_all_the_way(dims, channels, filters, wanted):
+    plan = plan_network(NetworkTable(dims=dims, filters=filters), (1, 1, 1), (16, 16, 16), channels, 2)
+    made = network.build(plan, 0).eval()
+    images = torch.rand(2, channels, 8, 16, 16)
+    expected = made(images)
+    half = Device("cpu", True, 1, "test", wanted)
+    placed = device.place(made, half)
+    last = device.has_channels_last(placed)
+    assert last == (wanted == "auto" and filters[0] == 16)
+    seen = []
+    for module in placed.modules():
+        if isinstance(module, (torch.nn.Conv2d, torch.nn.Conv3d)):
+            module.register_forward_hook(lambda module, given, answer: seen.append(answer.stride(1) == 1))
+    with device.autocast(half):
+        found = placed(device.arrange(images, placed))
+    assert torch.allclose(found.float(), expected, atol=0.1)
+    assert set(seen) == {last}
+
+
+def test_a_layout_that_is_not_safe_is_refused():
+    plan = plan_network(NetworkTable(filters=(4, 8, 8)), (1, 1, 1), (16, 16, 16), 1, 2)
+    asked = device.choose(settings(device="cpu", memory_format="channels_last"))
+    with pytest.raises(SettingsError, match="memory_format"):
+        device.place(network.build(plan, 0), asked)
