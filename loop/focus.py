@@ -6,6 +6,7 @@ up block are thus those of labelled surroundings, when a model is trained and wh
 
 from typing import cast
 
+import numpy as np
 import torch
 from monai.networks.nets.dynunet import DynUNet
 
@@ -23,7 +24,8 @@ def known(labels: torch.Tensor, plan: NetworkPlan) -> list[Box]:
         return [Box.of_shape(label.shape) for label in labels]
     shape, grid = Box.of_shape(labels.shape[1:]), plan.strides[1]
     margin = [2 * (kernel // 2) for kernel in plan.kernels[1]]
-    found = [_bounds(label).grow(margin).intersect(shape).snap_outwards(grid) for label in labels]
+    masks = labels.cpu().numpy() > 0
+    found = [_bounds(mask).grow(margin).intersect(shape).snap_outwards(grid) for mask in masks]
     z, y, x = (max(box.shape[axis] for box in found) for axis in range(3))
     starts = [[min(a, n - s) for a, n, s in zip(box.start, shape.stop, (z, y, x))] for box in found]
     return [Box.at(start, (z, y, x)) for start in starts]
@@ -51,15 +53,10 @@ def cut(values: torch.Tensor, boxes: list[Box]) -> torch.Tensor:
     return torch.cat([torch.nn.functional.pad(value, margin) for value, margin in zip(values.split(1), margins)])
 
 
-def _bounds(label: torch.Tensor) -> Box:
-    """Return the smallest box around the known voxels of a patch, (Z, Y, X); one voxel where there is none."""
-    mask, limits = label > 0, []
-    for axis in range(3):
-        others = [a for a in range(3) if a != axis]
-        at = mask.any(others[1]).any(others[0]).nonzero().flatten().tolist() or [0]
-        limits.append((at[0], at[-1] + 1))
-    (a, b), (c, d), (e, f) = limits
-    return Box((a, c, e), (b, d, f))
+def _bounds(mask: np.ndarray) -> Box:
+    """Return the smallest box around what is true (Z, Y, X); one voxel where nothing is."""
+    places = [np.flatnonzero(mask.any(others)) if mask.any() else [0] for others in ((1, 2), (0, 2), (0, 1))]
+    return Box.at([p[0] for p in places], [p[-1] + 1 - p[0] for p in places])
 
 
 def _divided(place: ZYX, stride: ZYX) -> ZYX:

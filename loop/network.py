@@ -178,11 +178,11 @@ def seeing(network: torch.nn.Module) -> torch.nn.Module:
 
 
 class Merged(torch.nn.Module):
-    """An up block of a DynUNet whose transposed convolution is part of the convolution after it.
+    """A folded up block of a DynUNet whose transposed convolution is part of the convolution after it.
 
-    That one sees the transposed convolution's answer beside what comes across. It is linear, so it is the sum of a
-    convolution of either; and one of a transposed convolution is a transposed convolution, with a larger kernel. This
-    takes fewer operations, and nothing is put beside anything in memory, which held the most there.
+    That one is given the transposed convolution's answer beside what comes across. Being linear, it is the sum of a
+    convolution of either, and a convolution of a transposed one is a transposed convolution with a larger kernel. So it
+    takes fewer operations, and nothing is laid side by side, which took the most memory.
     """
 
     def __init__(self, block: UnetUpBlock) -> None:
@@ -197,11 +197,10 @@ class Merged(torch.nn.Module):
         self.across = type(after)(across.shape[1], after.out_channels, size, padding=half)
         self.across.weight.copy_(across)
         self.across.bias.copy_(after.bias)
-        self.norm, self.activate = block.conv_block.norm1, block.conv_block.lrelu
-        self.rest = torch.nn.Sequential(block.conv_block.conv2, block.conv_block.norm2, block.conv_block.lrelu)
+        self.last, self.activate = block.conv_block.conv2, block.conv_block.lrelu
 
     def forward(self, below: torch.Tensor, across: torch.Tensor) -> torch.Tensor:
-        return self.rest(self.activate(self.norm(self.up(below).add_(self.across(across)))))
+        return self.activate(self.last(self.activate(self.up(below).add_(self.across(across)))))
 
 
 def fold(network: torch.nn.Module) -> torch.nn.Module:

@@ -218,7 +218,7 @@ class _Run:
         return value
 
     def calibrate(self, samples: Samples) -> None:
-        """Measure batch-norm statistics for the averaged weights, on patches as prediction sees them.
+        """Measure batch-norm statistics for the averaged weights, on patches that are not augmented.
 
         A moving average of them belongs to weights that moved on and to the last few patches: after few steps that
         alone cost 1 to 3 points of Dice. So they are averaged anew, with the weights as they are ("precise

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -201,6 +202,10 @@ def test_what_cannot_be_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(SettingsError, match="the device is CUDA") as refused:
         compiled.choose(network, plan, cuda, "openvino", None)
     assert refused.value.hint == 'set [predict] device to "cpu"'
+    laid_out = replace(CPU, memory_format="channels_first")
+    assert "OpenVINO has a layout of its own" in compiled.choose(network, plan, laid_out, "auto", None)[1].why
+    with pytest.raises(SettingsError, match="memory_format"):
+        compiled.choose(network, plan, laid_out, "openvino", None)
     monkeypatch.setattr(compiled, "find_spec", lambda name: None)
     chosen, backend = compiled.choose(network, plan, CPU, "auto", None)
     assert chosen is network and backend == Backend("torch", "OpenVINO is not installed: pip install 'rondel[cpu]'")
@@ -216,6 +221,10 @@ def test_projects_predict_with_what_their_settings_say(rondel: Rondel, predicted
     assert len(list((folder / "cache").glob("openvino-*.blob"))) == 1
     told = rondel.ok("-p", folder, "doctor").out
     assert "backend" in told and "it agrees with torch" in told
+    settings_file.change(folder / "project.toml", "predict.memory_format", "channels_first")
+    told = rondel.ok("-p", folder, "doctor").out
+    assert "channels first" in told and "[predict] memory_format says so" in " ".join(told.split())
+    settings_file.change(folder / "project.toml", "predict.memory_format", "auto")
     settings_file.change(folder / "project.toml", "predict.backend", "torch")
     assert '[predict] backend is "torch"' in rondel.ok("-p", folder, "doctor").out
     assert rondel.ok("-p", folder, "predict", "scan").out.rstrip().endswith("s, torch")

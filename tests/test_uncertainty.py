@@ -65,6 +65,7 @@ def test_a_tile_is_summarised_in_slabs_as_numpy_does_it_at_once(classes, last, m
     winner, unsure = p.argmax(0), -(p * np.log(p)).sum(0) / np.log(classes)
     np.testing.assert_array_equal(found.winner, winner)
     np.testing.assert_array_equal(found.unsure, np.rint(unsure.astype(np.float32) * 255))
+    assert found.probabilities is not None
     np.testing.assert_allclose(found.probabilities / 255, p, atol=0.5001 / 255)
     names = statistics(range(1, classes + 1))
     for index in np.ndindex(3, 2, 3):
