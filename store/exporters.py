@@ -55,6 +55,8 @@ def export_ome_zarr(
     """
     lead, space = tuple(shape[:-3]), tuple(shape[-3:])
     chunks = image_chunks(space)
+    cut = next(ngff.layouts(shape, (*(1 for _ in lead), *chunks), [(1, 1, 1)], sharded=True))
+    file = (cut.shards or cut.chunks)[-3:]
     channels = [ngff.numbered_channel(c, k) for k, c in enumerate(channel_names)]
     with appear(target) as beside:
         ngff.create_multiscale(
@@ -62,7 +64,7 @@ def export_ome_zarr(
             name=name,
             axes=axes,
             shape=shape,
-            chunks=(*(1 for _ in lead), *chunks),
+            chunks=cut.chunks,
             dtype=dtype,
             spacing_nm=spacing_nm,
             translation_nm=translation_nm,
@@ -71,15 +73,23 @@ def export_ome_zarr(
             kind=kind,
             label=label,
             channels=channels,
+            sharded=True,
         )
         stored = ngff.open_array(beside / "s0", write=True)
         done = 0
-        for box in slabs(space, chunks, _voxel_bytes(dtype, shape)):
+        for box in _parts(space, chunks, file, _voxel_bytes(dtype, shape)):
             stored[(*(slice(None) for _ in lead), *box.slices)].write(read(box)).result()
             done += box.voxels
             if progress:
                 progress(done, math.prod(space), "voxels")
         pyramid.build(beside, progress)
+
+
+def _parts(shape: Sequence[int], chunks: Sequence[int], file: Sequence[int], voxel_bytes: int) -> Iterator[Box]:
+    """Cut a volume into what is written at once: slabs of chunks, or one shard, so that none is written twice."""
+    if tuple(file) == tuple(chunks):
+        return slabs(shape, chunks, voxel_bytes)
+    return (tile.write for tile in tiles(shape, Box.of_shape(shape), file, (0, 0, 0), (1, 1, 1)))
 
 
 def export_tiff(

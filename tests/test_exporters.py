@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from rondel.store import exporters, importers, ngff, volume
+from rondel.store import exporters, importers, ngff, shards, volume
 from rondel.store.box import Box
 from rondel.store.errors import SpaceError, UsageError, VolumeError
 
@@ -75,6 +75,32 @@ def test_an_export_has_its_pyramid(tmp_path: Path):
     levels = ngff.read_metadata(path).levels
     assert len(levels) > 1
     assert all(ngff.open_array(path / level.path).read().result().any() for level in levels)
+
+
+def test_a_huge_export_has_fewer_files_each_written_once_and_the_same_voxels(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(shards, "MANY", 4)
+    array = RNG.integers(0, 3, (70, 150, 90)).astype(np.uint8)
+    read: list[Box] = []
+
+    def once(box: Box) -> np.ndarray:
+        read.append(box)
+        return array[box.slices]
+
+    options: dict[str, Any] = {"kind": "mode", "label": LABEL, "axes": "zyx", "shape": array.shape, "dtype": "uint8"}
+    options |= SIZE | {"name": "scan", "translation_nm": (0, 0, 0)}
+    exporters.export_ome_zarr(tmp_path / "few.zarr", once, **options)
+    assert sum(box.voxels for box in read) == array.size
+    stored = zarr.open_array(tmp_path / "few.zarr/s0", mode="r")
+    assert stored.shards and all(part % n == 0 for box in read for part, n in zip(box.start, stored.shards))
+    assert sum(1 for file in (tmp_path / "few.zarr/s0/c").rglob("*") if file.is_file()) == len(read) <= 4
+    monkeypatch.undo()
+    to_zarr(tmp_path / "many.zarr", array, kind="mode", label=LABEL)
+    assert zarr.open_array(tmp_path / "many.zarr/s0", mode="r").shards is None
+    levels = ngff.read_metadata(tmp_path / "few.zarr").levels
+    for level in levels:
+        few, many = (np.asarray(zarr.open_array(tmp_path / f"{n}.zarr/{level.path}")) for n in ("few", "many"))
+        assert np.array_equal(few, many)
+    assert np.array_equal(np.asarray(stored), array) and len(levels) > 1
 
 
 @pytest.mark.parametrize("unit, shown", [("nanometer", "nm"), ("micrometer", "µm"), ("angstrom", "Å")])
