@@ -12,8 +12,8 @@ Where OpenVINO is installed rondel runs on it. A version is converted once, whic
 done before anything is timed.
 
 Agreement is with one pass over a smaller volume in float32, nothing folded, at a size where that fits; rondel's tiles
-there are as small as they come. How memory grows with the volume is predict_memory.py's to say. BiaPy is not run: its
-networks are its own, so that weights cannot be the same.
+there are as small as they come. How memory grows with the volume is predict_memory.py's to say, and what BiaPy takes,
+whose networks are its own, bench_biapy.py's.
 """
 
 import argparse
