@@ -52,7 +52,7 @@ BOXES = {3: (32, 32, 32), 2: (1, 128, 128)}
 OLD, NEW = 16, 8
 CONTEXT = {3: (16, 16, 16), 2: (0, 32, 32)}
 """What MONAI's cached crops hold around a box, so that its patches have room to lie in."""
-UNTIMED = 4
+UNTIMED = 10
 """Steps before those that are timed, of either."""
 WARM, SCRATCH = (10, 20, 40), (40, 80, 120, 160)
 """Lengths of the trainings whose Dice is compared."""
@@ -72,7 +72,7 @@ class Sizes:
     parent: int
 
 
-FULL = Sizes(5, 6, {}, {}, Box((140, 40, 40), (204, 200, 200)), WARM, SCRATCH, PARENT)
+FULL = Sizes(3, 20, {}, {}, Box((140, 40, 40), (204, 200, 200)), WARM, SCRATCH, PARENT)
 QUICK = Sizes(2, 2, {"batch": 1}, {"filters": [16, 32, 64]}, Box((140, 40, 40), (172, 104, 104)), (2, 4), (2, 4, 8), 8)
 
 

@@ -1,6 +1,7 @@
 """Small real projects that tests work on."""
 
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave the processor to other processes
+
+for number in (signal.SIGINT, signal.SIGHUP):  # ignored where tests run in the background, and by all that they start
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 from rondel.store import label_boxes  # noqa: E402
 from rondel.store import project as projects  # noqa: E402
