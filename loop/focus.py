@@ -1,7 +1,7 @@
 """What of a patch is decoded in training? At full resolution only what lies around voxels whose labels are known.
 
-No other voxel adds to the loss or to a gradient, though a third of a step is spent there. Batch-norm statistics of the last
-up block are thus those of labelled surroundings, when a model is trained and when they are measured at the end.
+No other voxel adds to the loss or to a gradient, though a third of a step is spent there. Batch-norm statistics of the
+last up block are thus those of labelled surroundings, when a model is trained and when they are measured at the end.
 """
 
 from typing import cast
