@@ -308,7 +308,8 @@ def _slide(net, image: np.ndarray, options: argparse.Namespace, mode: str, preci
 
     torch.set_num_threads(cores())
     sections = options.dims == 2
-    given, roi = torch.from_numpy(image), (options.roi,) * options.dims
+    side = min(options.roi, *image.shape[-2:])  # a larger window would be filled up with zeros
+    given, roi = torch.from_numpy(image), (side,) * options.dims
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
         found: Any = sliding_window_inference(
             given.transpose(0, 1) if sections else given[None],
