@@ -156,7 +156,7 @@ def timed_round(parent: Path, folder: Path) -> Timed:
                 progress = job_rows.progress(project.database, job.id)
                 if progress:
                     seen.setdefault(progress.stage, (progress.updated, found.processor))
-            time.sleep(POLL_SECONDS)
+            time.sleep(POLL_SECONDS)  # how far the job is stands in its row
         found.total = time.time() - began
         if verb.returncode:
             raise SystemExit(f"rondel round ended with {verb.returncode}")

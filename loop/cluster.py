@@ -65,7 +65,7 @@ def connected(workers: int | None, scheduler: str | None, settings: PredictTable
     with _local(workers, settings) if workers else _remote(scheduler or "") as client:
         while not (found := _workers(client)):
             report("find workers", 0, 1, "workers")  # ends the wait when the job is cancelled; dask's own cannot be
-            time.sleep(POLL_SECONDS)
+            time.sleep(POLL_SECONDS)  # between two looks, so that a cancelled job ends
         threads = _share(workers) if workers else min(worker["nthreads"] for worker in found)
         patience = PATIENCE_SECONDS if workers else math.inf  # elsewhere workers may wait in a queue for hours
         limits = [machine() / workers] if workers else [worker["memory_limit"] or machine() for worker in found]

@@ -123,15 +123,15 @@ def _torch_because(wanted: Name | Literal["auto"], device: Device) -> str:
     asked = f'[predict] backend is "{wanted}"'
     if wanted == "torch":
         return asked
+    if device.type != "cpu":
+        if wanted == "openvino":
+            raise SettingsError(f"{asked}, which runs on CPUs, but the device is CUDA", 'set [predict] device to "cpu"')
+        return "the device is CUDA"
     if device.memory_format != "auto":
         own = f'[predict] memory_format is "{device.memory_format}", and OpenVINO has a layout of its own'
         if wanted == "openvino":
             raise SettingsError(own, 'set [predict] memory_format to "auto"')
         return own
-    if device.type != "cpu":
-        if wanted == "openvino":
-            raise SettingsError(f"{asked}, which runs on CPUs, but the device is CUDA", 'set [predict] device to "cpu"')
-        return "the device is CUDA"
     if find_spec("openvino") is None:
         if wanted == "openvino":
             raise SettingsError(f"{asked}, which is not installed", INSTALL)

@@ -124,9 +124,9 @@ def arrange(images: torch.Tensor, network: torch.nn.Module) -> torch.Tensor:
     if not has_channels_last(network):
         return images.contiguous()
     images = images.contiguous(memory_format=torch.channels_last_3d)
-    return (
-        images.as_strided(images.shape, (images.stride(0), 1, *images.stride()[2:])) if images.shape[1] == 1 else images
-    )
+    if images.shape[1] > 1:
+        return images
+    return images.as_strided(images.shape, (images.stride(0), 1, *images.stride()[2:]))
 
 
 def _narrow(module: torch.nn.Module) -> bool:

@@ -96,9 +96,4 @@ def undone(tiles: Sequence[Tile], done: set[Box], bins: ZYX) -> list[Tile]:
 
 def _covered(box: Box, others: np.ndarray, bins: ZYX) -> bool:
     meeting = others[np.all((others[:, :3] < box.stop) & (others[:, 3:] > box.start), axis=1)]
-    return bool(occupancy(_in_bins(box, bins), [_in_bins(Box(row[:3], row[3:]), bins) for row in meeting]).all())
-
-
-def _in_bins(box: Box, bins: ZYX) -> Box:
-    grown = box.snap_outwards(bins)
-    return Box.at([a // b for a, b in zip(grown.start, bins)], [n // b for n, b in zip(grown.shape, bins)])
+    return bool(occupancy(box.coarsen(bins), [Box(row[:3], row[3:]).coarsen(bins) for row in meeting]).all())

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from monai.networks.nets.dynunet import DynUNet
 
-from ..store.box import ZYX, Box
+from ..store.box import Box
 from .network import NetworkPlan, encode
 
 
@@ -39,7 +39,7 @@ def logits(network: torch.nn.Module, images: torch.Tensor, boxes: list[Box], pla
     *upper, last = cast(torch.nn.ModuleList, network.upsamples)
     for block in upper:
         made = block(made, levels.pop())
-    below = [Box(_divided(box.start, plan.strides[1]), _divided(box.stop, plan.strides[1])) for box in boxes]
+    below = [box.coarsen(plan.strides[1]) for box in boxes]
     return network.output_block(last(cut(made, below), cut(levels.pop(), boxes)))
 
 
@@ -55,10 +55,7 @@ def cut(values: torch.Tensor, boxes: list[Box]) -> torch.Tensor:
 
 def _bounds(mask: np.ndarray) -> Box:
     """Return the smallest box around what is true (Z, Y, X); one voxel where nothing is."""
-    places = [np.flatnonzero(mask.any(others)) if mask.any() else [0] for others in ((1, 2), (0, 2), (0, 1))]
+    if not mask.any():
+        return Box.of_shape((1, 1, 1))
+    places = [np.flatnonzero(mask.any(others)) for others in ((1, 2), (0, 2), (0, 1))]
     return Box.at([p[0] for p in places], [p[-1] + 1 - p[0] for p in places])
-
-
-def _divided(place: ZYX, stride: ZYX) -> ZYX:
-    z, y, x = (a // s for a, s in zip(place, stride))
-    return z, y, x

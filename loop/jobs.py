@@ -59,7 +59,7 @@ def follow(project: Project, job: Job, show: Callable[[Progress], None]) -> Job:
                 show(progress)
             if job.state in ENDED:
                 return job
-            time.sleep(POLL_SECONDS)
+            time.sleep(POLL_SECONDS)  # another process writes the row, and SQLite tells nobody
         except KeyboardInterrupt:
             if asked:
                 raise

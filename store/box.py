@@ -118,6 +118,13 @@ class Box:
             _zyx([-(-b // g) * g for b, g in zip(self.stop, grid)]),
         )
 
+    def coarsen(self, grid: Sequence[int]) -> "Box":
+        """Give this box in cells of `grid`, grown to whole ones."""
+        return Box(
+            _zyx([a // g for a, g in zip(self.start, grid)]),
+            _zyx([-(-b // g) for b, g in zip(self.stop, grid)]),
+        )
+
     def __str__(self) -> str:
         return ",".join(f"{a}:{b}" for a, b in zip(self.start, self.stop))
 

@@ -49,7 +49,7 @@ def _fill(path: Path, metadata: ngff.ImageMetadata, box: Box) -> Iterator[Box]:
     for k in range(1, len(stored)):
         fine, coarse = metadata.levels[k - 1], metadata.levels[k]
         factor = _factor(fine, coarse, path)
-        region = _above(region, factor)
+        region = region.coarsen(factor)
         for lead in np.ndindex(coarse.shape[:-3]):
             for cell in _cut(metadata, coarse, region, coarse.chunks):
                 # A shard is made chunk by chunk, since it takes eight times its voxels, and is written once.
@@ -73,13 +73,6 @@ def _factor(fine: ngff.Level, coarse: ngff.Level, path: Path) -> ZYX:
             f"{path}: level {coarse.path} is not made of blocks of 2", "only rondel's own arrays are refreshed"
         )
     return factor[0], factor[1], factor[2]
-
-
-def _above(box: Box, factor: ZYX) -> Box:
-    grown = box.snap_outwards(factor)
-    z0, y0, x0 = (a // f for a, f in zip(grown.start, factor))
-    z1, y1, x1 = (b // f for b, f in zip(grown.stop, factor))
-    return Box((z0, y0, x0), (z1, y1, x1))
 
 
 def _write_part(

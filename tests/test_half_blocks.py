@@ -16,7 +16,7 @@ SYSTEMS = {Depth.TRUE: "truecolor", Depth.PALETTE: "256"}
 
 
 def encoded(strips: tuple[Strip, ...], depth: Depth) -> bytes:
-    console = Console(color_system=SYSTEMS[depth], force_terminal=True, _environ={})  # type: ignore[arg-type]
+    console = Console(color_system=SYSTEMS[depth], force_terminal=True, _environ={})  # type: ignore[arg-type]  # any of its names
     return "".join(strip.render(console) for strip in strips).encode()
 
 

@@ -209,7 +209,7 @@ def wait_for(project: Project, job: Job, stage: str, seconds: float = 0.0) -> bo
             moment = time.monotonic() + seconds * (1 - progress.done / progress.total if stage else 1.0)
         elif moment and not there:
             break
-        time.sleep(0.002)
+        time.sleep(0.002)  # the job tells of its stage by a row
     return True
 
 

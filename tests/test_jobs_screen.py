@@ -123,11 +123,11 @@ def test_without_jobs_the_next_step_is_said(project: Project) -> None:
 def library(cards: int, uses: bool = True) -> ModuleType:
     """Stand in for NVIDIA's library on a machine without its driver; it answers as the real one does."""
     module = ModuleType("pynvml")
-    module.NVMLError = type("NVMLError", (Exception,), {})  # type: ignore[attr-defined]
+    module.NVMLError = type("NVMLError", (Exception,), {})  # type: ignore[attr-defined]  # a module made here
 
     def use(handle):
         if not uses:
-            raise module.NVMLError("Not Supported")  # type: ignore[attr-defined]
+            raise module.NVMLError("Not Supported")  # type: ignore[attr-defined]  # as above
         return SimpleNamespace(gpu=61)
 
     for name, answer in {
