@@ -80,7 +80,7 @@ def _map_files(record: VolumeRecord, channels: int) -> int:
     factors, found = ngff.level_factors(record.shape, record.spacing_nm), 0
     for lead in [(), (), (channels,)] if channels else [(), ()]:
         shape, chunks = (*lead, *record.shape), (*(1 for _ in lead), *label_chunks(record.shape))
-        found += sum(level.files for level in ngff.layouts(shape, chunks, factors, sharded=True))
+        found += sum(level.files for level in ngff.layouts(shape, chunks, factors, "tiles"))
     return found
 
 

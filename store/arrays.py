@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import remote, shards
+from .box import ZYX
 from .errors import VolumeError
 from .remote import is_url, reason
 
@@ -104,6 +105,12 @@ class Layout:
     def files(self) -> int:
         """Count the files of an array all of which was written."""
         return shards.files(self.shape, self.shards or self.chunks)
+
+
+def file_shape(stored: "tensorstore.TensorStore") -> ZYX:
+    """Return the block (z, y, x) of an array that a file of it holds: a chunk, or the chunks of a shard."""
+    z, y, x = (int(n or 1) for n in (stored.chunk_layout.write_chunk.shape or ())[-3:])
+    return z, y, x
 
 
 def create_array(path: Path, layout: Layout, *, dtype: str, names: Sequence[str], fill: float = 0) -> None:

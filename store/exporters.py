@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import ngff, pyramid
+from . import arrays, ngff, pyramid
 from .beside import appear
 from .box import Box, tiles
 from .importers import SLAB_BYTES, image_chunks, slabs
@@ -55,8 +55,6 @@ def export_ome_zarr(
     """
     lead, space = tuple(shape[:-3]), tuple(shape[-3:])
     chunks = image_chunks(space)
-    cut = next(ngff.layouts(shape, (*(1 for _ in lead), *chunks), [(1, 1, 1)], sharded=True))
-    file = (cut.shards or cut.chunks)[-3:]
     channels = [ngff.numbered_channel(c, k) for k, c in enumerate(channel_names)]
     with appear(target) as beside:
         ngff.create_multiscale(
@@ -64,7 +62,7 @@ def export_ome_zarr(
             name=name,
             axes=axes,
             shape=shape,
-            chunks=cut.chunks,
+            chunks=(*(1 for _ in lead), *chunks),
             dtype=dtype,
             spacing_nm=spacing_nm,
             translation_nm=translation_nm,
@@ -73,23 +71,16 @@ def export_ome_zarr(
             kind=kind,
             label=label,
             channels=channels,
-            sharded=True,
+            written="slabs",
         )
         stored = ngff.open_array(beside / "s0", write=True)
         done = 0
-        for box in _parts(space, chunks, file, _voxel_bytes(dtype, shape)):
+        for box in slabs(space, arrays.file_shape(stored), _voxel_bytes(dtype, shape)):
             stored[(*(slice(None) for _ in lead), *box.slices)].write(read(box)).result()
             done += box.voxels
             if progress:
                 progress(done, math.prod(space), "voxels")
         pyramid.build(beside, progress)
-
-
-def _parts(shape: Sequence[int], chunks: Sequence[int], file: Sequence[int], voxel_bytes: int) -> Iterator[Box]:
-    """Cut a volume into what is written at once: slabs of chunks, or one shard, so that none is written twice."""
-    if tuple(file) == tuple(chunks):
-        return slabs(shape, chunks, voxel_bytes)
-    return (tile.write for tile in tiles(shape, Box.of_shape(shape), file, (0, 0, 0), (1, 1, 1)))
 
 
 def export_tiff(

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from . import axes, ngff, pyramid
+from . import arrays, axes, ngff, pyramid
 from .beside import appear
 from .box import ZYX, Box, tiles
 from .errors import LabelError, VolumeError
@@ -59,6 +59,7 @@ def import_image(
             if lead
             else (),
             notes=plan.notes,
+            written="slabs",
         )
         _copy(opened, beside / "s0", plan, progress)
         pyramid.build(beside, progress)
@@ -133,7 +134,7 @@ def _copy(source: Source, array: Path, plan: _Plan, progress: Progress | None) -
     pending, done = None, 0
     voxel = np.dtype(plan.dtype).itemsize * len(plan.channels)
     try:
-        for box in slabs(source.shape, plan.chunks, voxel):
+        for box in slabs(source.shape, arrays.file_shape(stored), voxel):
             image = source.read(box, plan.time, plan.channels)
             if pending is not None:
                 pending.result()
@@ -147,12 +148,12 @@ def _copy(source: Source, array: Path, plan: _Plan, progress: Progress | None) -
             pending.result()
 
 
-def slabs(shape: Sequence[int], chunks: Sequence[int], voxel_bytes: int) -> Iterator[Box]:
-    """Cut a volume into boxes on its chunk grid: whole sections, or bands of rows where sections are huge."""
+def slabs(shape: Sequence[int], file: Sequence[int], voxel_bytes: int) -> Iterator[Box]:
+    """Cut a volume into boxes on the grid of its files: whole sections, or bands of rows where sections are huge."""
     z, y, x = (int(n) for n in shape)
-    rows = SLAB_BYTES // (chunks[0] * x * voxel_bytes)
-    band = y if rows >= y else max(1, rows // chunks[1]) * chunks[1]
-    for tile in tiles(shape, Box.of_shape(shape), (chunks[0], band, x), (0, 0, 0), (1, 1, 1)):
+    rows = SLAB_BYTES // (file[0] * x * voxel_bytes)
+    band = y if rows >= y else max(1, rows // file[1]) * file[1]
+    for tile in tiles(shape, Box.of_shape(shape), (file[0], band, x), (0, 0, 0), (1, 1, 1)):
         yield tile.write
 
 

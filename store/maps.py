@@ -302,7 +302,7 @@ def _create(path: Path, plan: MapPlan, kind: Any, lead: tuple[int, ...] = (), **
         unit=plan.unit,
         levels=len(ngff.level_factors(plan.shape, plan.spacing_nm)),
         kind=kind,
-        sharded=True,
+        written="tiles",
         **more,
     )
 

@@ -19,7 +19,7 @@ from .axes import check_axes
 from .beside import appear
 from .box import ZYX
 from .errors import ForbiddenError, VolumeError
-from .shards import shard_shape
+from .shards import Written, shard_shape
 from .units import UNITS_NM, from_nm, to_nm
 
 __all__ = [
@@ -307,17 +307,17 @@ def create_multiscale(
     channels: Sequence[Channel] = (),
     notes: Sequence[str] = (),
     fill: float = 0,
-    sharded: bool = False,
+    written: Written = "anywhere",
 ) -> None:
     """Make an empty OME-Zarr 0.5 image or label image with a pyramid; it appears whole or not at all.
 
-    Coarser levels ("s1" …) are made by `pyramid` from "s0": labels by mode, images and maps by mean. `sharded`: levels
-    that would be very many files have fewer of them (shards.py); for what is written in large boxes.
+    Coarser levels ("s1" …) are made by `pyramid` from "s0": labels by mode, images and maps by mean. Levels that
+    would be very many files have fewer of them, unless they are `written` anywhere (shards.py).
     """
     lead = len(axes) - 3
     factors = level_factors(shape[lead:], spacing_nm, levels)
     with appear(path) as beside:
-        for k, layout in enumerate(layouts(shape, chunks, factors, sharded=sharded)):
+        for k, layout in enumerate(layouts(shape, chunks, factors, written)):
             arrays.create_array(beside / f"s{k}", layout, dtype=dtype, names=axes, fill=fill)
         multiscale = {
             "name": name,
@@ -336,13 +336,13 @@ def create_multiscale(
 
 
 def layouts(
-    shape: Sequence[int], chunks: Sequence[int], factors: Sequence[ZYX], *, sharded: bool
+    shape: Sequence[int], chunks: Sequence[int], factors: Sequence[ZYX], written: Written
 ) -> Iterator[arrays.Layout]:
     """Yield how each level of such a multiscale is stored."""
     for factor in factors:
         lengths = [*shape[:-3], *(-(-n // f) for n, f in zip(shape[-3:], factor))]
         fitted = [min(c, n) for c, n in zip(chunks, lengths)]
-        yield arrays.Layout(tuple(lengths), tuple(fitted), shard_shape(lengths, fitted) if sharded else None)
+        yield arrays.Layout(tuple(lengths), tuple(fitted), shard_shape(lengths, fitted, written))
 
 
 def _axis(name: str, unit: str) -> dict[str, str]:

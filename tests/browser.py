@@ -26,6 +26,7 @@ from rondel.viewer import link
 
 from . import painted_project
 from .painted_project import Painted
+from .waiting import wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -149,6 +150,11 @@ class Server:
         assert found
         return link.link(found, **wanted)
 
+    def held(self) -> list[serving.SavedSession]:
+        """Return the sessions whose pages have not said goodbye."""
+        found = serving.load(self.folder)
+        return [session for session in found.sessions if session.held] if found else []
+
     def row(self, id: int) -> LabelBox:
         with open_project(self.folder) as project:
             return label_boxes.get(project.database, id)
@@ -206,6 +212,7 @@ def server(shared_server: Server) -> Iterator[Server]:
     for screen in shared_server.pages:
         screen.page.context.close()
     shared_server.pages.clear()
+    wait_until(lambda: not shared_server.held(), 30)  # what a page sent before it went is painted by then
     for id in shared_server.painted.ids:
         if shared_server.labels(id).any():
             shared_server.write(id, 0)

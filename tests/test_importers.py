@@ -4,8 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image
-from rondel.store import importers, tiff, volume
+from rondel.store import importers, ngff, shards, tiff, volume
 from rondel.store.box import Box
 from rondel.store.errors import LabelError, RondelError, UsageError, VolumeError
 
@@ -285,6 +286,23 @@ def test_an_import_never_holds_the_whole_volume(tmp_path: Path, monkeypatch: pyt
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 << 20
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_huge_import_has_fewer_files_and_the_same_image(tmp_path: Path, channels: int, monkeypatch):
+    image = RNG.integers(0, 255, (channels, 70, 150, 290)).astype(np.uint8)
+    np.save(tmp_path / "a.npy", image)
+    given = {"axes": "czyx", "spacing": (1, 1, 1), "unit": "nm", "channels": range(channels)}
+    many = imported(tmp_path / "a.npy", tmp_path / "many.zarr", **given)
+    monkeypatch.setattr(importers, "SLAB_BYTES", channels * 64 * 100 * 290)
+    monkeypatch.setattr(shards, "MANY", 10)
+    few = imported(tmp_path / "a.npy", tmp_path / "few.zarr", **given)
+    assert np.array_equal(everything(few), image) and np.array_equal(everything(many), image)
+    for level in ngff.read_metadata(tmp_path / "few.zarr").levels:
+        stored, plain = (zarr.open_array(tmp_path / f"{name}.zarr/{level.path}", mode="r") for name in ("few", "many"))
+        assert plain.shards is None and np.array_equal(np.asarray(stored), np.asarray(plain))
+        assert (stored.shards or stored.chunks)[-3] == stored.chunks[-3]  # a slab is one chunk thick
+    assert sum(1 for file in (tmp_path / "few.zarr/s0/c").rglob("*") if file.is_file()) <= 10
 
 
 def test_chunks_are_wide_where_there_are_few_sections():

@@ -38,27 +38,32 @@ def shape_of(place: Path, level: int = 0) -> tuple[tuple[int, ...] | None, tuple
 
 
 @pytest.mark.parametrize(
-    ("shape", "expected"),
+    ("shape", "tiles", "slabs"),
     [
-        ((1664, 1728, 1728), None),  # 18,954 chunks
-        ((1792, 1792, 1792), (64, 64, 128)),
-        ((2500, 2500, 2500), (64, 128, 128)),
-        ((3400, 3400, 3400), (128, 128, 128)),
-        ((6900, 6900, 6900), (256, 256, 256)),
-        ((21_544, 21_544, 21_544), (256, 256, 512)),
-        ((4, 100, 9_000_000_000), (4, 128, 4096)),
+        ((1664, 1728, 1728), None, None),  # 18,954 chunks
+        ((1792, 1792, 1792), (64, 64, 128), (64, 64, 128)),
+        ((2500, 2500, 2500), (64, 128, 128), (64, 64, 256)),
+        ((3400, 3400, 3400), (128, 128, 128), (64, 64, 1024)),
+        ((6900, 6900, 6900), (256, 256, 256), (64, 64, 8192)),
+        ((21_544, 21_544, 21_544), (256, 256, 512), (64, 64, 8192)),
+        ((20_000, 6000, 300), (128, 128, 256), (64, 128, 512)),
+        ((60_000, 600, 600), (128, 128, 128), (64, 64, 512)),
+        ((200_000, 600, 600), (128, 256, 256), (64, 128, 1024)),
+        ((4, 100, 9_000_000_000), (4, 128, 4096), (4, 64, 8192)),
     ],
 )  # fmt: skip
-def test_shards_are_as_small_as_brings_few_files(shape, expected):
+def test_shards_are_as_small_as_brings_few_files(shape, tiles, slabs):
     chunks = tuple(min(64, n) for n in shape)
-    assert shards.shard_shape(shape, chunks) == expected
+    assert shards.shard_shape(shape, chunks, "tiles") == tiles
+    assert shards.shard_shape(shape, chunks, "slabs") == slabs
+    assert shards.shard_shape(shape, chunks, "anywhere") is None
 
 
-@given(st.tuples(*[st.integers(1, 30_000)] * 3), st.integers(0, 4))
-def test_shards_are_whole_chunks_and_no_larger_than_need_be(shape, channels):
+@given(st.tuples(*[st.integers(1, 30_000)] * 3), st.integers(0, 4), st.sampled_from(("tiles", "slabs")))
+def test_shards_are_whole_chunks_and_no_larger_than_need_be(shape, channels, written):
     lead = (channels,) if channels else ()
     chunks = (*(1 for _ in lead), *(min(64, n) for n in shape))
-    found = shards.shard_shape((*lead, *shape), chunks)
+    found = shards.shard_shape((*lead, *shape), chunks, written)
     if found is None:
         return
     assert all(a % b == 0 for a, b in zip(found, chunks)) and found[: len(lead)] == chunks[: len(lead)]
@@ -197,7 +202,7 @@ from rondel.store import ngff, pyramid, shards
 shards.MANY = 1
 path = Path({str(tmp_path)!r}) / "a.zarr"
 ngff.create_multiscale(path, name="a", shape=(512, 512, 512), chunks=(64, 64, 64), dtype="uint8",
-    spacing_nm=(1.0, 1.0, 1.0), unit="nanometer", levels=2, kind="mode", sharded=True, fill=1)
+    spacing_nm=(1.0, 1.0, 1.0), unit="nanometer", levels=2, kind="mode", written="tiles", fill=1)
 stored = ngff.open_array(path / "s0", write=True)
 stored[:1, :1, :1].write(2).result()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
