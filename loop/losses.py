@@ -13,20 +13,21 @@ from ..store.settings import LabelClass, LossTable
 
 
 def known_loss(name: str, logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Compute the loss of logits (B, K, Z, Y, X) at labels (B, Z, Y, X), where 0 is unlabelled and k + 1 is channel k.
+    """Compute the loss of logits (B, K, …) at labels (B, …), where 0 is unlabelled and k + 1 is channel k.
 
     `weights` are the K class weights of the cross entropy. Without a known voxel the loss is 0, and so is its gradient.
     """
-    known = labels > 0
-    chosen = logits.movedim(1, -1)[known].float()  # (N, K)
-    if chosen.shape[0] == 0:
-        return chosen.sum()
-    log_probabilities = chosen.log_softmax(1)
-    truth = torch.nn.functional.one_hot(labels[known].long() - 1, logits.shape[1]).float()
+    known, shape = (labels > 0).unsqueeze(1), (1, -1, *[1] * (labels.ndim - 1))
+    classes = torch.arange(1, logits.shape[1] + 1, dtype=labels.dtype, device=labels.device)
+    truth = (labels.unsqueeze(1) == classes.view(shape)).float()
+    # Masks, as to take the known voxels out and put their gradients back takes twice as long.
+    log_probabilities = logits.masked_fill(~known, 0).float().log_softmax(1)
+    if not known.any():
+        return (log_probabilities * truth).sum()
     if name == "ce":
-        return _cross_entropy(log_probabilities, truth, weights)
-    dice = _dice(log_probabilities.exp(), truth)
-    return dice if name == "dice" else (_cross_entropy(log_probabilities, truth, weights) + dice) / 2
+        return _cross_entropy(log_probabilities, truth, weights.view(shape))
+    dice = _dice(log_probabilities.exp() * known, truth)
+    return dice if name == "dice" else (_cross_entropy(log_probabilities, truth, weights.view(shape)) + dice) / 2
 
 
 def class_weights(counts: Sequence[int], classes: Sequence[LabelClass], settings: LossTable) -> tuple[float, ...]:
@@ -50,6 +51,7 @@ def _cross_entropy(log_probabilities: torch.Tensor, truth: torch.Tensor, weights
 
 def _dice(probabilities: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Return 1 - soft Dice of the whole batch, the mean over classes that are present in it."""
-    size = truth.sum(0)
-    dice = 2 * (probabilities * truth).sum(0) / (probabilities.sum(0) + size)
+    voxels = [0, *range(2, truth.ndim)]
+    size = truth.sum(voxels)
+    dice = 2 * (probabilities * truth).sum(voxels) / (probabilities.sum(voxels) + size)
     return 1 - dice[size > 0].mean()

@@ -29,6 +29,7 @@ ANISOTROPIC = 2.0
 BOTTOM = 4
 """Voxels that a pooled axis keeps at the bottom of the network, so that thin volumes are not pooled away."""
 CONVOLUTION = {4: torch.nn.functional.conv2d, 5: torch.nn.functional.conv3d}
+TRANSPOSED = {4: torch.nn.functional.conv_transpose2d, 5: torch.nn.functional.conv_transpose3d}
 """By the dimensions of the weights."""
 HEAD = ("output_block.conv.conv.weight", "output_block.conv.conv.bias")
 
@@ -129,15 +130,21 @@ class Sections(torch.nn.Module):
         self.network = network
 
     def forward(self, images: torch.Tensor) -> Any:
+        found = self.network(self.split(images))
+        if isinstance(found, tuple):
+            return tuple(self.stack(part, images) for part in found)
+        return self.stack(found, images)
+
+    def split(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the sections (B Z, C, Y, X) of images."""
         b, c, z, y, x = images.shape
         if images.stride(1) == 1:  # channels last, and to stay so
-            sections = images.movedim(1, -1).reshape(b * z, y, x, c).movedim(-1, 1)
-        else:
-            sections = images.transpose(1, 2).reshape(b * z, c, y, x)
-        found = self.network(sections)
-        if isinstance(found, tuple):
-            return tuple(part.unflatten(0, (b, z)).transpose(1, 2) for part in found)
-        return found.unflatten(0, (b, z)).transpose(1, 2)
+            return images.movedim(1, -1).reshape(b * z, y, x, c).movedim(-1, 1)
+        return images.transpose(1, 2).reshape(b * z, c, y, x)
+
+    def stack(self, sections: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """Return what a network made of the sections of images (B, C, Z, Y, X) as (B, K, Z, Y, X)."""
+        return sections.unflatten(0, (images.shape[0], images.shape[2])).transpose(1, 2)
 
 
 class Seeing(torch.nn.Module):
@@ -177,24 +184,32 @@ def seeing(network: torch.nn.Module) -> torch.nn.Module:
     return Seeing(cast(DynUNet, network))
 
 
-class Merged(torch.nn.Module):
-    """A folded up block of a DynUNet whose transposed convolution is part of the convolution after it.
+def merge(block: UnetUpBlock) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return weights of what an up block's transposed convolution and the convolution after it are together.
 
-    That one is given the transposed convolution's answer beside what comes across. Being linear, it is the sum of a
-    convolution of either, and a convolution of a transposed one is a transposed convolution with a larger kernel. So it
-    takes fewer operations, and nothing is laid side by side, which took the most memory.
+    The latter is given the former's answer beside what comes across. Being linear, it is the sum of a convolution of
+    either, and a convolution of a transposed one is a transposed convolution with a larger kernel. Both have the
+    padding of the latter. So there are fewer operations, and nothing is laid side by side, which took the most memory.
     """
+    up: Any = block.transp_conv.conv
+    after: Any = block.conv_block.conv1.conv
+    below, across = after.weight.split([up.out_channels, after.in_channels - up.out_channels], 1)
+    padding = [k - 1 for k in after.kernel_size]
+    return CONVOLUTION[up.weight.ndim](up.weight, below.contiguous(), padding=padding), across
+
+
+class Merged(torch.nn.Module):
+    """A folded up block of a DynUNet whose first two convolutions are merged."""
 
     def __init__(self, block: UnetUpBlock) -> None:
         super().__init__()
         up: Any = block.transp_conv.conv
         after: Any = block.conv_block.conv1.conv
-        size, half = after.kernel_size, [k // 2 for k in after.kernel_size]
-        below, across = after.weight.split([up.out_channels, after.in_channels - up.out_channels], 1)
-        kernel = CONVOLUTION[up.weight.ndim](up.weight, below.contiguous(), padding=[k - 1 for k in size])
+        kernel, across = merge(block)
+        half = after.padding
         self.up = type(up)(up.in_channels, after.out_channels, kernel.shape[2:], up.stride, half, bias=False)
         self.up.weight.copy_(kernel)
-        self.across = type(after)(across.shape[1], after.out_channels, size, padding=half)
+        self.across = type(after)(across.shape[1], after.out_channels, after.kernel_size, padding=half)
         self.across.weight.copy_(across)
         self.across.bias.copy_(after.bias)
         self.last, self.activate = block.conv_block.conv2, block.conv_block.lrelu
