@@ -1,5 +1,7 @@
 """What of a patch is decoded in training: loss and gradients are those of the whole patch."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from rondel.loop import device, focus, network
@@ -101,6 +103,16 @@ class Layouts(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """With one, torch convolves some float32 by itself instead of by oneDNN, and answers channels first."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("filters", [(16, 16, 16), (16, 32, 64, 128)])
 def test_all_that_is_convolved_has_channels_last(filters):
     """What has not costs a turn."""
