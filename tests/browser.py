@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from rondel.viewer import link
 
 from . import painted_project
 from .painted_project import Painted
-from .waiting import wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -102,6 +101,7 @@ REFETCH = """() => {
   for (const source of sources) source.invalidateCache();
 }"""
 FRESH = "() => window.stale.every(([source, old]) => [...source.chunks.values()].every((chunk) => !old.has(chunk)))"
+LEFT = "!window.rondel?.sync?.connected || window.rondel.sync.unsaved === 0"
 DRAWN = """() => {
   const { viewer } = window.rondel.adapter ?? window;
   return viewer.isReady() && viewer.layerManager.managedLayers.every((l) => l.layer);
@@ -149,11 +149,6 @@ class Server:
         found = serving.load(self.folder)
         assert found
         return link.link(found, **wanted)
-
-    def held(self) -> list[serving.SavedSession]:
-        """Return the sessions whose pages have not said goodbye."""
-        found = serving.load(self.folder)
-        return [session for session in found.sessions if session.held] if found else []
 
     def row(self, id: int) -> LabelBox:
         with open_project(self.folder) as project:
@@ -210,9 +205,8 @@ def server(shared_server: Server) -> Iterator[Server]:
     """The server that all tests of the page share; afterwards its boxes are as they were and its pages closed."""
     yield shared_server
     for screen in shared_server.pages:
-        screen.page.context.close()
+        screen.leave()
     shared_server.pages.clear()
-    wait_until(lambda: not shared_server.held(), 30)  # what a page sent before it went is painted by then
     for id in shared_server.painted.ids:
         if shared_server.labels(id).any():
             shared_server.write(id, 0)
@@ -257,6 +251,14 @@ class Screen:
 
     def wait(self, condition: str, argument: Any = None) -> None:
         self.page.wait_for_function(condition, arg=argument, polling=50)
+
+    def leave(self) -> None:
+        """Close the page, once what it has sent is painted if it can be: else that may come after the box is cleared."""
+        from playwright.sync_api import Error
+
+        with suppress(Error):
+            self.page.wait_for_function(LEFT, timeout=5000)
+        self.page.context.close()
 
     def ask(self, expression: str, *arguments: Any) -> Any:
         return self.page.evaluate(expression, *arguments)
