@@ -253,7 +253,7 @@ class Screen:
         self.page.wait_for_function(condition, arg=argument, polling=50)
 
     def leave(self) -> None:
-        """Close the page, once what it has sent is painted if it can be: else that may come after the box is cleared."""
+        """Close the page once all is saved, if it can be: what comes later would lie in a box that was cleared."""
         from playwright.sync_api import Error
 
         with suppress(Error):
