@@ -120,7 +120,8 @@ def test_memory_that_was_freed_is_taken_again_and_not_asked_for_anew():
             del kept
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-    assert min(faults() for _ in range(6)) < 4 * 4 * (20 << 20) / resource.getpagesize() / 10  # other threads have theirs
+    taken = 4 * 4 * (20 << 20) / resource.getpagesize()
+    assert min(faults() for _ in range(6)) < taken / 10  # other threads have theirs, too
 
 
 @pytest.mark.parametrize("dims", [2, 3])
