@@ -19,9 +19,10 @@ def known_loss(name: str, logits: torch.Tensor, labels: torch.Tensor, weights: t
     """
     known, shape = (labels > 0).unsqueeze(1), (1, -1, *[1] * (labels.ndim - 1))
     classes = torch.arange(1, logits.shape[1] + 1, dtype=labels.dtype, device=labels.device)
-    truth = (labels.unsqueeze(1) == classes.view(shape)).float()
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    truth = (labels.unsqueeze(1) == classes.view(shape)).to(dtype)
     # Masks, as to take the known voxels out and put their gradients back takes twice as long.
-    log_probabilities = logits.masked_fill(~known, 0).float().log_softmax(1)
+    log_probabilities = logits.masked_fill(~known, 0).to(dtype).log_softmax(1)
     if not known.any():
         return (log_probabilities * truth).sum()
     if name == "ce":

@@ -60,6 +60,6 @@ def corrections(truth: np.ndarray, predicted: np.ndarray | None) -> int:
             continue
         for section in wrong & (truth == value):
             if section.any():
-                # skimage returns a pair only when asked for the number, which its types do not say
-                patches += int(label(section, connectivity=1, return_num=True)[1])  # type: ignore[index]
+                # skimage's types do not say that it returns a pair when asked for the number
+                patches += int(label(section, connectivity=1, return_num=True)[1])  # type: ignore[index]  # a pair
     return patches

@@ -114,14 +114,15 @@ def test_memory_that_was_freed_is_taken_again_and_not_asked_for_anew():
     device.prepare(CPU)
 
     def faults() -> int:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
         for _ in range(4):
             kept = [torch.zeros(5 << 20) for _ in range(4)]  # 20 MB each
             del kept
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
 
-    taken = 4 * 4 * (20 << 20) / resource.getpagesize()
-    assert min(faults() for _ in range(6)) < taken / 10  # other threads have theirs, too
+    for _ in range(3):  # by then the heap holds them
+        faults()
+    assert faults() < 4 * 4 * (20 << 20) / resource.getpagesize() / 10
 
 
 @pytest.mark.parametrize("dims", [2, 3])

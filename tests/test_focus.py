@@ -1,6 +1,7 @@
 """What of a patch is decoded in training: loss and gradients are those of the whole patch."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -44,9 +45,9 @@ def test_loss_and_gradients_are_those_of_the_whole_patch(dims, spacing):
     logits, kept = focus.logits(made, image, labels, plan)
     assert (kept.shape == labels.shape) == (dims == 2) and (kept > 0).sum() == (labels > 0).sum()
     found = known_loss("ce_dice", logits, kept, WEIGHTS)
-    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-9)
     for one, other in zip(gradients(made, found), gradients(made, expected)):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("dims", [3, 2])
@@ -57,9 +58,9 @@ def test_patches_that_are_known_everywhere_are_trained_as_the_network_trains_the
     one, other = (network.build(plan, 0).double().train() for _ in range(2))
     found = known_loss("ce_dice", *focus.logits(one, patches(), labels, plan), WEIGHTS)
     expected = known_loss("ce_dice", other(patches()), labels, WEIGHTS)
-    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-9)
     for slope, right in zip(gradients(one, found), gradients(other, expected)):
-        torch.testing.assert_close(slope, right, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(slope, right, rtol=1e-6, atol=1e-9)
     kept = network.state(other)
     for name, array in network.state(one).items():
         assert array == pytest.approx(kept[name], rel=1e-6), name
@@ -84,6 +85,19 @@ def test_boxes_have_one_shape_and_hold_what_the_last_block_sees():
         assert Box.of_shape(SHAPE).contains(box) and box == box.snap_outwards((2, 2, 2))
     nothing = focus.known(torch.zeros((1, *SHAPE), dtype=torch.uint8), plan)
     assert Box.of_shape(SHAPE).contains(nothing[0]) and not nothing[0].empty
+
+
+def test_what_is_cut_and_its_gradient_stay_channels_last():
+    last = torch.channels_last_3d
+    values: Any = torch.rand(2, 3, *SHAPE).contiguous(memory_format=last).requires_grad_()
+    boxes = [Box((0, 4, 6), (10, 20, 30)), Box((14, 8, 8), (24, 24, 32))]
+    found = focus.cut(values, boxes)
+    for part, value, box in zip(found, values, boxes):
+        assert torch.equal(part, value[(slice(None), *box.slices)])
+    (gradient,) = torch.autograd.grad(found.square().sum(), values)
+    for tensor in (found, gradient):
+        assert tensor.is_contiguous(memory_format=last)
+    assert gradient.sum().item() == pytest.approx(2 * found.sum().item(), rel=1e-4)
 
 
 class Layouts(TorchDispatchMode):
