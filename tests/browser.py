@@ -204,6 +204,8 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def server(shared_server: Server) -> Iterator[Server]:
     """The server that all tests of the page share; afterwards its boxes are as they were and its pages closed."""
     yield shared_server
+    if shared_server.process is None or shared_server.process.poll() is not None:
+        shared_server.start()  # a test that failed while there was none fails alone
     for screen in shared_server.pages:
         screen.leave()
     shared_server.pages.clear()
