@@ -4,9 +4,10 @@
 
 Steps of both are timed in turns on the same boxes, patches and batch: rondel's from drawing the patches to the moving
 average, MONAI's with the same layers, instance norm, float32 and dictionary transforms from a CacheDataset (no workers:
-they would take the cores that the network computes on). The warm start is measured in steps: a parent is trained on 16
-boxes of fib25_medulla, then 8 are added; Dice of membrane in the other half of the volume is that of the averaged
-weights after trainings of so many steps each.
+they would take the cores that the network computes on). In 3-D boxes lie apart, as they do in a volume that is much
+larger than they are, and once more side by side, where a patch holds parts of several. The warm start is measured in
+steps: a parent is trained on 16 boxes of fib25_medulla, then 8 are added; Dice of membrane in the other half of the
+volume is that of the averaged weights after trainings of so many steps each.
 """
 
 import argparse
@@ -50,6 +51,8 @@ from rondel.store.volume import Volume, describe, open_volume
 CLASSES = [{"value": 1, "name": "interior", "colour": "#808080"}, {"value": 2, "name": "membrane", "colour": "#e63c3c"}]
 BOXES = {3: (32, 32, 32), 2: (1, 128, 128)}
 OLD, NEW = 16, 8
+GAP = 36
+"""Voxels between boxes that lie apart: no patch of 48 with its voxel in the middle half reaches from one to another."""
 CONTEXT = {3: (16, 16, 16), 2: (0, 32, 32)}
 """What MONAI's cached crops hold around a box, so that its patches have room to lie in."""
 UNTIMED = 10
@@ -88,8 +91,9 @@ def main() -> None:
     there = (data / "image.ome.tif").exists()
     image, truth = read(data) if there else make_up()
     with tempfile.TemporaryDirectory() as folder:
-        for dims in (3, 2):
-            compare_steps(Case.of(Path(folder), image, truth, dims, sizes, device), sizes)
+        for dims, gap in ((3, GAP), (3, 0), (2, 0)):
+            case = Case.of(Path(folder), image, truth, dims, sizes, device, gap=gap)
+            compare_steps(case, sizes, "apart" if gap else "side by side")
         if there:
             for seed in range(options.seeds):
                 compare_starts(Case.of(Path(folder), image, truth, 3, sizes, device, seed), truth, sizes, seed)
@@ -130,20 +134,21 @@ class Case:
         sizes: Sizes,
         device: devices.Device,
         seed: int = 0,
+        gap: int = 0,
     ) -> "Case":
-        """Label boxes drawn from the first half of the volume; the last ones are new."""
+        """Label boxes drawn from the first half of the volume, so many voxels apart; the last ones are new."""
         volume = write(folder / "scan.ome.zarr", image)
         settings = Settings.model_validate(
             {"class": CLASSES, "train": sizes.train, "network": {"dims": dims} | sizes.network}
         )
         plan = networks.plan_network(settings.network, volume.record.spacing_nm, image.shape, 1, 2)
         shape, normalisation = BOXES[dims], Normalisation.of(volume.record)
-        counts = [n // b for n, b in zip((image.shape[0] // 2, *image.shape[1:]), shape)]
+        counts = [(n + gap) // (b + gap) for n, b in zip((image.shape[0] // 2, *image.shape[1:]), shape)]
         places = np.random.default_rng(seed).permutation(np.prod(counts))[: OLD + NEW]
         found = []
         for number, place in enumerate(places, 1):
             index = np.unravel_index(place, counts)
-            box = Box.at([int(i) * b for i, b in zip(index, shape)], shape)
+            box = Box.at([int(i) * (b + gap) for i, b in zip(index, shape)], shape)
             found.append(TrainBox(number, volume, normalisation, box, truth[box.slices].copy(), number > OLD))
         return cls(volume, settings, found, plan, device, folder)
 
@@ -179,7 +184,7 @@ class Cost:
     processor: float
 
 
-def compare_steps(case: Case, sizes: Sizes) -> None:
+def compare_steps(case: Case, sizes: Sizes, layout: str) -> None:
     """Time blocks of steps of both in turns, and rondel's loading and augmentation by themselves."""
     plan, samples = case.prepare(case.boxes, 0, 10**6, None)
     theirs = monai_steps(case, samples)
@@ -191,8 +196,8 @@ def compare_steps(case: Case, sizes: Sizes) -> None:
     ratios = [other.seconds / own.seconds for own, other in zip(ours, others)]
     spent = [other.processor / own.processor for own, other in zip(ours, others)]
     shares = [share.processor / own.processor for own, share in zip(ours, loads)]
-    size = "x".join(map(str, samples.patch))
-    print(f"{case.plan.dims}-D, {samples.size} patches of {size}, filters {case.plan.filters}, {case.device.name}:")
+    patches = f"{samples.size} patches of {'x'.join(map(str, samples.patch))}"
+    print(f"{case.plan.dims}-D, {len(case.boxes)} boxes {layout}, {patches}, {case.device.name}:")
     for name, costs in (("rondel", ours), ("MONAI, instance norm, float32", others), ("loading, augmentation", loads)):
         wall = statistics.median(c.seconds for c in costs)
         processor = statistics.median(c.processor for c in costs)

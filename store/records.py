@@ -87,7 +87,7 @@ class VolumeRecord:
     shape: ZYX
     """Voxels of the working level."""
     chunks: ZYX
-    """Chunk shape of the working level (the shard shape when sharded)."""
+    """Chunk shape of the working level; where it is sharded, that of what can be read by itself."""
     dtype: str
     spacing_nm: tuple[float, float, float]
     translation_nm: tuple[float, float, float]

@@ -167,7 +167,7 @@ def describe(
         channels=axes.choose_channels(order, chosen.shape, names, channels, place),
         axes=order,
         shape=axes.zyx(order, chosen.shape),
-        chunks=axes.zyx(order, chosen.chunks),
+        chunks=axes.zyx(order, chosen.inner_chunks),
         dtype=metadata.dtype,
         spacing_nm=spacing_nm,
         translation_nm=spacings.translation_nm(metadata, level, spacing_nm),
@@ -191,13 +191,13 @@ def report(record: VolumeRecord, root: Path) -> dict[str, Any]:
         "version": metadata.version,
         "axes": record.axes,
         "shape": list(record.shape),
-        "chunks": list(record.chunks),
+        **_blocks(record, metadata.levels[record.level]),
         "dtype": record.dtype,
         "level": record.level,
         "levels": [
             {
                 "shape": list(axes.zyx(record.axes, level.shape)),
-                "chunks": list(axes.zyx(record.axes, level.chunks)),
+                **_blocks(record, level),
                 "spacing": [from_nm(nm * r, record.unit) for nm, r in zip(record.spacing_nm, ratio)],
             }
             for level, ratio in zip(metadata.levels, ratios)
@@ -210,6 +210,12 @@ def report(record: VolumeRecord, root: Path) -> dict[str, Any]:
         "missing": _missing(record, metadata),
         "notes": [*metadata.notes, *_differences(record, metadata)],
     }
+
+
+def _blocks(record: VolumeRecord, level: ngff.Level) -> dict[str, Any]:
+    """Tell how a level is cut: its chunks, and the shards that hold them, None where there are none."""
+    chunks, outer = (list(axes.zyx(record.axes, shape)) for shape in (level.inner_chunks, level.chunks))
+    return {"chunks": chunks, "shards": outer if outer != chunks else None}
 
 
 def _missing(record: VolumeRecord, metadata: ngff.ImageMetadata) -> list[str]:
