@@ -263,14 +263,12 @@ def test_the_report_tells_levels_and_what_is_missing(tmp_path: Path):
 
 
 def test_what_is_read_of_a_sharded_image_are_the_chunks_inside(tmp_path: Path):
-    path = write_image(tmp_path / "s.zarr", [np.ones((32, 64, 64), np.uint8)], "zyx", shards=(32, 32, 64))
-    found = opened(path)
-    assert found.record.chunks == (16, 16, 16)
-    told = volume.report(found.record, tmp_path)
+    filled = np.ones((32, 64, 64), np.uint8)
+    sharded = opened(one_level(tmp_path / "s.zarr", filled, "zyx", shards=(32, 32, 64))).record
+    assert sharded.chunks == (16, 16, 16)
+    told = volume.report(sharded, tmp_path)
     assert (told["chunks"], told["shards"]) == ([16, 16, 16], [32, 32, 64])
-    plain = volume.report(
-        opened(one_level(tmp_path / "p.zarr", np.ones((32, 64, 64), np.uint8), "zyx")).record, tmp_path
-    )
+    plain = volume.report(opened(one_level(tmp_path / "p.zarr", filled, "zyx")).record, tmp_path)
     assert (plain["shards"], plain["levels"][0]["shards"]) == (None, None)
 
 
