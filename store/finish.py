@@ -18,10 +18,9 @@ def settle(project: Project, id: int, person: str) -> LabelBox:
     The row moves last: a box whose process was killed meanwhile is not done, and can be finished again.
     """
     box = label_boxes.get(project.database, id)
-    if box.state in (State.PROPOSED, State.SKIPPED):
-        box = label_boxes.move(project.database, id, State.OPEN, person)
-    box.check_move(State.DONE)
+    if box.state not in (State.PROPOSED, State.SKIPPED):
+        box.check_move(State.DONE)
     path = project.labels_path(box.volume)
     ngff.set_label(path, labels.metadata(project))
     pyramid.refresh(path, box.box)
-    return label_boxes.move(project.database, id, State.DONE, person)
+    return label_boxes.move(project.database, id, State.DONE, person, opening=True)

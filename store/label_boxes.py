@@ -4,6 +4,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from .box import Box
 from .database import Database
@@ -83,13 +84,18 @@ def get(database: Database, id: int) -> LabelBox:
     return _label_box(row)
 
 
-def move(database: Database, id: int, state: State, person: str, *, why: str = "") -> LabelBox:
-    """Move a box to another state; raises UsageError when the table of legal moves has no such move."""
+def move(database: Database, id: int, state: State, person: str, *, why: str = "", opening: bool = False) -> LabelBox:
+    """Move a box to another state; raises UsageError when the table of legal moves has no such move.
+
+    With `opening` one that is proposed or skipped is opened on the way, and nobody sees it in between.
+    """
     with database.transaction() as connection:
         row = connection.execute("SELECT * FROM box WHERE id = ?", (id,)).fetchone()
         if row is None:
             raise UsageError(f"there is no box {id}", "'rondel boxes' lists the boxes")
         box = _label_box(row)
+        if opening and box.state in (State.PROPOSED, State.SKIPPED):
+            box = replace(box, state=State.OPEN)
         box.check_move(state)
         done_at = time.time() if state == State.DONE else None
         why = why if state == State.SKIPPED else ""

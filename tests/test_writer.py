@@ -142,7 +142,7 @@ def test_a_box_is_done_only_once_its_coarse_levels_are(project, box):
     (path / "s1").rename(path / "away")
     with pytest.raises((OSError, ValueError)):
         finish(project, box.id, "ann")
-    assert label_boxes.get(project.database, box.id).state == State.OPEN
+    assert label_boxes.get(project.database, box.id).state == State.PROPOSED  # it is never seen open in between
     (path / "away").rename(path / "s1")
     assert finish(project, box.id, "ann").state == State.DONE
 
